@@ -1,0 +1,35 @@
+//! The environment, read here and nowhere else.
+//!
+//! | variable | default | for |
+//! | --- | --- | --- |
+//! | `DATABASE_URL` | required | `postgresql://…`; the spelling `postgresql+psycopg2://` is accepted |
+//! | `DATABASE_MAX_CONNECTIONS` | 10, in a Lambda function 1 | connections per process |
+//! | `NATS_URL` | `nats://localhost:4222` | |
+//! | `HOST`, `PORT` | `0.0.0.0`, 8000 | where `edge` listens |
+//! | `CORS_ORIGINS` | `http://localhost:3000` | origins, separated by commas |
+//! | `PUBLIC_URL` | from the request | what absolute URLs begin with |
+//! | `POLL_INTERVAL` | 5 | seconds between two sweeps; 0 switches the sweep off |
+//! | `GPU_SIMULATION` | true | whether GPUs are simulated; others are not found yet |
+//! | `GPU_COUNT` | 4 | simulated GPUs, so slots, of a worker |
+//! | `LANES` | `default` | lanes that a worker serves, separated by commas |
+//! | `LEASE` | 30 | seconds that a claim holds unless renewed |
+//! | `RETRY_BACKOFF` | 1 | seconds before the second attempt; doubles, at most 60, with jitter |
+//! | `WORKER_HOST`, `WORKER_PORT` | `0.0.0.0`, 8010 | where a worker serves `/health` and `/metrics` |
+//! | `SIMULATE_MIN_MS`, `SIMULATE_MAX_MS` | 5000, 15000 | how long simulated work takes |
+//! | `SIMULATE_FAILURE_RATE` | 0.1 | how often it fails, 0 to 1 |
+//! | `DRAIN_GRACE` | 25 | seconds between drain and abort |
+//! | `LOG` | `info` | a tracing filter |
+//! | `LOG_FORMAT` | `text` | `text` or `json` |
+//!
+//! A file `.env` in the working directory is read too; the environment wins.
+//! Names are matched without regard to case, unknown names are ignored.
+
+mod edge;
+mod function;
+mod vars;
+mod worker;
+
+pub use edge::EdgeConfig;
+pub use function::FunctionConfig;
+pub use vars::{ConfigError, Vars};
+pub use worker::{SimulateConfig, WorkerConfig};

@@ -1,0 +1,192 @@
+//! Variables as text, and reading them as what they are.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::telemetry::LogFormat;
+
+/// Why the configuration is not usable. The process must not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A variable that has no default is not set.
+    #[error("{0} is not set")]
+    Missing(&'static str),
+    /// A variable does not say what it should.
+    #[error("{name} is `{value}`: {reason}")]
+    Invalid {
+        /// Which.
+        name: &'static str,
+        /// What it says.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file `.env` cannot be read.
+    #[error("cannot read .env: {0}")]
+    DotEnv(String),
+}
+
+/// Longer than any process lives.
+const NEVER: Duration = Duration::from_hours(365 * 24);
+
+/// Variables by name, without regard to case.
+#[derive(Clone, Debug, Default)]
+pub struct Vars(HashMap<String, String>);
+
+impl<N: AsRef<str>, V: Into<String>> FromIterator<(N, V)> for Vars {
+    fn from_iter<T: IntoIterator<Item = (N, V)>>(vars: T) -> Self {
+        Self(
+            vars.into_iter()
+                .map(|(name, value)| (name.as_ref().to_ascii_uppercase(), value.into()))
+                .collect(),
+        )
+    }
+}
+
+impl Vars {
+    /// The environment of this process, over the file `.env` if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::DotEnv`] if there is one and it cannot be read.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        let mut vars = match dotenvy::dotenv_iter() {
+            Ok(lines) => lines
+                .collect::<Result<Self, _>>()
+                .map_err(|error| ConfigError::DotEnv(error.to_string()))?,
+            Err(error) if error.not_found() => Self::default(),
+            Err(error) => return Err(ConfigError::DotEnv(error.to_string())),
+        };
+        // Text that is no Unicode cannot be the value of a variable of ours.
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        vars.0.extend(environment.collect::<Self>().0);
+        Ok(vars)
+    }
+
+    /// The variable's text; an empty one counts as not set.
+    #[must_use]
+    pub fn text(&self, name: &'static str) -> Option<&str> {
+        self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn parsed<T>(&self, name: &'static str, default: T) -> Result<T, ConfigError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        match self.text(name) {
+            None => Ok(default),
+            Some(text) => text.parse().map_err(|error: T::Err| invalid(name, text, error)),
+        }
+    }
+
+    pub(super) fn list<T>(&self, name: &'static str, default: &str) -> Result<Vec<T>, ConfigError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        self.text(name)
+            .unwrap_or(default)
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(|part| part.parse().map_err(|error: T::Err| invalid(name, part, error)))
+            .collect()
+    }
+
+    /// Reads a number of seconds, such as `5` or `0.25`.
+    pub(super) fn seconds(
+        &self,
+        name: &'static str,
+        default: Duration,
+    ) -> Result<Duration, ConfigError> {
+        let Some(text) = self.text(name) else {
+            return Ok(default);
+        };
+        let seconds: f64 = text.parse().map_err(|error| invalid(name, text, error))?;
+        Duration::try_from_secs_f64(seconds).map_err(|error| invalid(name, text, error))
+    }
+
+    /// Reads the seconds between two rounds; 0 means never.
+    pub(super) fn period(
+        &self,
+        name: &'static str,
+        default: Duration,
+    ) -> Result<Duration, ConfigError> {
+        let period = self.seconds(name, default)?;
+        Ok(if period.is_zero() { NEVER } else { period })
+    }
+
+    pub(super) fn database_url(&self) -> Result<String, ConfigError> {
+        const NAME: &str = "DATABASE_URL";
+
+        let url = self.text(NAME).ok_or(ConfigError::Missing(NAME))?;
+        let url = url.replacen("postgresql+psycopg2://", "postgresql://", 1);
+        if url.starts_with("postgresql://") || url.starts_with("postgres://") {
+            Ok(url)
+        } else {
+            // Not the value: it may hold a password.
+            Err(invalid(NAME, "…", "it must begin with postgresql://"))
+        }
+    }
+
+    pub(super) fn nats_url(&self) -> String {
+        self.text("NATS_URL").unwrap_or("nats://localhost:4222").to_owned()
+    }
+
+    /// What logs are let through, and how they are written.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Invalid`] for an unknown format.
+    pub fn log(&self) -> Result<(String, LogFormat), ConfigError> {
+        const NAME: &str = "LOG_FORMAT";
+
+        let format = match self.text(NAME) {
+            None | Some("text") => LogFormat::Text,
+            Some("json") => LogFormat::Json,
+            Some(other) => return Err(invalid(NAME, other, "use text or json")),
+        };
+        // sqlx warns of each slow statement with its text: the ledger's own
+        // statement time-out is the bound that counts.
+        Ok((self.text("LOG").unwrap_or("info,sqlx=error").to_owned(), format))
+    }
+}
+
+pub(super) fn invalid(name: &'static str, value: &str, reason: impl Display) -> ConfigError {
+    ConfigError::Invalid { name, value: value.to_owned(), reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_matched_without_regard_to_case() {
+        let vars = Vars::from_iter([("nats_url", "nats://elsewhere:1")]);
+        assert_eq!(vars.nats_url(), "nats://elsewhere:1");
+    }
+
+    #[test]
+    fn both_spellings_of_the_database_url_are_accepted() {
+        let vars = Vars::from_iter([("DATABASE_URL", "postgresql+psycopg2://u@h/d")]);
+        assert_eq!(vars.database_url().unwrap(), "postgresql://u@h/d");
+    }
+
+    #[test]
+    fn a_bad_database_url_is_not_repeated() {
+        let vars = Vars::from_iter([("DATABASE_URL", "mysql://user:secret@host/d")]);
+        assert!(!vars.database_url().unwrap_err().to_string().contains("secret"));
+    }
+
+    #[test]
+    fn seconds_may_have_a_fraction_and_no_sign() {
+        let vars = Vars::from_iter([("A", "0.25"), ("B", "-1"), ("C", "soon")]);
+        assert_eq!(vars.seconds("A", Duration::ZERO), Ok(Duration::from_millis(250)));
+        assert!(vars.seconds("B", Duration::ZERO).is_err());
+        assert!(vars.seconds("C", Duration::ZERO).is_err());
+        assert_eq!(vars.seconds("D", Duration::from_secs(7)), Ok(Duration::from_secs(7)));
+    }
+}

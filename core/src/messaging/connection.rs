@@ -1,0 +1,120 @@
+//! The connection of a process to NATS.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, context::ContextBuilder};
+use async_nats::{Client, ConnectOptions, Event};
+use rand::RngExt;
+use tokio::sync::watch;
+
+use super::MessagingError;
+
+/// How long a request to NATS may take before it counts as unanswered.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A dead peer is noticed after two unanswered pings.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The longest pause between two attempts to reconnect.
+const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
+
+/// Whether NATS can be reached, and how often that began anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Connected now.
+    pub is_up: bool,
+    /// Grows with every connection made and with every loss of messages on one:
+    /// whoever sees it grow looks into the ledger for what it missed.
+    pub generation: u64,
+}
+
+/// A connection to NATS that reconnects for ever. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Messaging {
+    pub(super) client: Client,
+    pub(super) jetstream: jetstream::Context,
+    link: watch::Receiver<Link>,
+}
+
+impl Messaging {
+    /// Begins to connect, and returns at once: NATS need not be there.
+    ///
+    /// # Errors
+    ///
+    /// [`MessagingError::Connect`] if the address is none.
+    pub async fn connect(url: &str, name: &str) -> Result<Self, MessagingError> {
+        let (tell, link) = watch::channel(Link::default());
+        let client = ConnectOptions::new()
+            .name(name)
+            .retry_on_initial_connect()
+            .connection_timeout(REQUEST_TIMEOUT)
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .ping_interval(PING_INTERVAL)
+            .reconnect_delay_callback(reconnect_delay)
+            .event_callback(move |event| {
+                note(&tell, &event);
+                async {}
+            })
+            .connect(url)
+            .await
+            .map_err(|error| MessagingError::Connect(error.into()))?;
+
+        let jetstream = ContextBuilder::new()
+            .timeout(REQUEST_TIMEOUT)
+            .ack_timeout(REQUEST_TIMEOUT)
+            .build(client.clone());
+        Ok(Self { client, jetstream, link })
+    }
+
+    /// The state of the connection, to read or to wait for.
+    #[must_use]
+    pub fn link(&self) -> watch::Receiver<Link> {
+        self.link.clone()
+    }
+
+    /// Whether NATS is connected, as far as is known.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.link.borrow().is_up
+    }
+
+    /// Writes a message through JetStream and waits for its acknowledgement:
+    /// proof that streams work, which an open connection is not.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`](super::Refusal) as for any publish.
+    pub async fn prove(&self) -> Result<(), super::Refusal> {
+        self.publish_probe().await
+    }
+}
+
+fn note(tell: &watch::Sender<Link>, event: &Event) {
+    match event {
+        Event::Connected => {
+            tracing::info!("connected to NATS");
+            tell.send_modify(|link| {
+                *link = Link { is_up: true, generation: link.generation + 1 };
+            });
+        }
+        Event::Disconnected | Event::Closed => {
+            tracing::warn!("disconnected from NATS");
+            tell.send_modify(|link| link.is_up = false);
+        }
+        Event::SlowConsumer(_) => {
+            tracing::warn!("NATS messages were dropped because a reader was slow");
+            tell.send_modify(|link| link.generation += 1);
+        }
+        // A refused connection attempt, repeated for ever: news only once.
+        Event::ClientError(error) => tracing::debug!(%error, "NATS client error"),
+        Event::ServerError(error) => tracing::warn!(%error, "NATS server error"),
+        Event::LameDuckMode | Event::Draining => {}
+    }
+}
+
+/// Grows with each attempt, with jitter, so that a fleet does not return as one.
+fn reconnect_delay(attempts: usize) -> Duration {
+    let grown = Duration::from_millis(20) * 2_u32.pow(u32::try_from(attempts.min(8)).unwrap_or(8));
+    let ceiling = grown.min(MAX_RECONNECT_DELAY);
+    ceiling.mul_f64(rand::rng().random_range(0.5..=1.0))
+}

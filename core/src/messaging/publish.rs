@@ -1,0 +1,129 @@
+//! Publishing through JetStream.
+
+use std::future::IntoFuture;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
+use serde_json::json;
+
+use super::Messaging;
+use crate::domain::{Announcement, JobId, LaneName};
+
+/// Names the tenant of an event, which its JSON does not.
+pub(super) const TENANT_HEADER: &str = "Jetlane-Tenant";
+
+/// Names the ledger transaction of an event.
+pub(super) const XID_HEADER: &str = "Jetlane-Xid";
+
+/// Why a message is not known to be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No answer, or none that says anything about the message: it may or may
+    /// not be stored. Publish it again.
+    #[error("no acknowledgement")]
+    Unknown(#[source] PublishError),
+    /// NATS looked at the message and did not take it.
+    #[error("refused")]
+    Refused(#[source] PublishError),
+}
+
+impl From<PublishError> for Refusal {
+    fn from(error: PublishError) -> Self {
+        match error.kind() {
+            PublishErrorKind::TimedOut
+            | PublishErrorKind::BrokenPipe
+            | PublishErrorKind::StreamNotFound
+            | PublishErrorKind::MaxAckPending => Self::Unknown(error),
+            PublishErrorKind::WrongLastMessageId
+            | PublishErrorKind::WrongLastSequence
+            | PublishErrorKind::MaxPayloadExceeded
+            | PublishErrorKind::Other => Self::Refused(error),
+        }
+    }
+}
+
+/// A message on its way: sent, its acknowledgement still to come.
+#[derive(Debug)]
+pub struct Receipt(PublishAckFuture);
+
+impl Receipt {
+    /// Waits until the message is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub async fn stored(self) -> Result<(), Refusal> {
+        self.0.into_future().await?;
+        Ok(())
+    }
+}
+
+impl Messaging {
+    /// Sends an event to the feed.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]; then it was not sent.
+    pub async fn publish_event(
+        &self,
+        event: Announcement,
+        traceparent: Option<&str>,
+    ) -> Result<Receipt, Refusal> {
+        let mut headers = HeaderMap::new();
+        headers
+            .insert(async_nats::header::NATS_MESSAGE_ID, format!("{}:{}", event.job_id, event.seq));
+        headers.insert(TENANT_HEADER, event.tenant.as_str());
+        headers.insert(XID_HEADER, event.xid.to_string());
+        if let Some(traceparent) = traceparent {
+            headers.insert("traceparent", traceparent);
+        }
+        let subject = format!("jobs.{}.{}", event.job_id, event.kind);
+        let sent = self.jetstream.publish_with_headers(subject, headers, event.json.into()).await?;
+        Ok(Receipt(sent))
+    }
+
+    /// Rings a lane: it may hold work. `job_id` says why, for people who look.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]; then it was not sent.
+    pub async fn ring(&self, lane: &LaneName, job_id: Option<JobId>) -> Result<Receipt, Refusal> {
+        let bell = json!({ "job_id": job_id, "lane": lane }).to_string();
+        Ok(Receipt(self.jetstream.publish(format!("work.{lane}"), bell.into()).await?))
+    }
+
+    /// Sends a chunk of an attempt's output: best effort, told apart by `n`,
+    /// which counts the attempt's chunks of this kind from 1.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]; then it was not sent.
+    pub async fn publish_output(
+        &self,
+        job_id: JobId,
+        attempt: i32,
+        n: u32,
+        progress: f32,
+    ) -> Result<Receipt, Refusal> {
+        let mut headers = HeaderMap::new();
+        let id = format!("{job_id}:{attempt}:progress:{n}");
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, id);
+        let chunk = json!({
+            "job_id": job_id,
+            "attempt": attempt,
+            "kind": "progress",
+            "n": n,
+            "progress": progress,
+        });
+        let subject = format!("output.{job_id}");
+        let sent =
+            self.jetstream.publish_with_headers(subject, headers, chunk.to_string().into()).await?;
+        Ok(Receipt(sent))
+    }
+
+    pub(super) async fn publish_probe(&self) -> Result<(), Refusal> {
+        // A subject that no job has, with one message kept at most.
+        let sent = self.jetstream.publish("output.probe", "{}".into()).await?;
+        Receipt(sent).stored().await
+    }
+}

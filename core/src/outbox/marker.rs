@@ -1,0 +1,36 @@
+//! Striking published rows out of the outbox.
+
+use tokio::sync::mpsc;
+
+use crate::store::Ledger;
+
+/// Strikes out what was published, all that has come together during the last
+/// round trip in the next one.
+#[derive(Debug)]
+pub struct Marker {
+    ledger: Ledger,
+    marks: mpsc::Receiver<Vec<i64>>,
+}
+
+impl Marker {
+    pub(super) fn new(ledger: Ledger, marks: mpsc::Receiver<Vec<i64>>) -> Self {
+        Self { ledger, marks }
+    }
+
+    /// Runs until every announcer is gone.
+    pub async fn run(mut self) {
+        while let Some(mut ids) = self.marks.recv().await {
+            while let Ok(more) = self.marks.try_recv() {
+                ids.extend(more);
+            }
+            if let Err(error) = self.ledger.strike_out(&ids).await {
+                let error = anyhow::Error::new(error);
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    rows = ids.len(),
+                    "cannot strike out published rows; the relay publishes them again"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Sending what the announcers could not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::OutboxMetrics;
+use crate::clock::Clock;
+use crate::domain::Unsent;
+use crate::messaging::{Messaging, Refusal};
+use crate::store::{Ledger, StoreError};
+
+/// Rows sent in one round.
+const BATCH: i64 = 500;
+
+/// How long rows taken by a relay are out of the others' reach: longer than a
+/// publish may take.
+const HOLD: Duration = Duration::from_secs(5);
+
+/// Sends rows of the outbox that are due: when something was left to it, when
+/// NATS comes back, and every `period`. Any number of relays may run.
+#[derive(Debug)]
+pub struct Relay {
+    /// Where the rows are.
+    pub ledger: Ledger,
+    /// Where they go.
+    pub messaging: Messaging,
+    /// Stamps `published_at`.
+    pub clock: Arc<dyn Clock>,
+    /// What it counts.
+    pub metrics: OutboxMetrics,
+    /// Rung by the announcer.
+    pub wake: Arc<Notify>,
+    /// How often it looks without being woken.
+    pub period: Duration,
+}
+
+impl Relay {
+    /// Runs until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut link = self.messaging.link();
+        let mut pause = Duration::ZERO;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+                () = self.wake.notified() => {}
+                Ok(()) = link.changed() => {}
+            }
+            pause = self.period;
+            if !link.borrow_and_update().is_up {
+                continue;
+            }
+            match self.send_due().await {
+                Ok(next) => pause = next,
+                Err(error) => {
+                    let error = anyhow::Error::new(error);
+                    tracing::warn!(error = format!("{error:#}"), "cannot relay");
+                }
+            }
+        }
+    }
+
+    /// Sends all that is due, and returns how long to wait for the next row.
+    async fn send_due(&self) -> Result<Duration, StoreError> {
+        loop {
+            let rows = self.ledger.take_due(BATCH, HOLD).await?;
+            if rows.is_empty() {
+                let due_in = self.ledger.outbox_due_in().await?;
+                return Ok(due_in.unwrap_or(self.period).min(self.period));
+            }
+            let ids: Vec<_> = rows.iter().map(|row| row.outbox_id).collect();
+            let results = join_all(rows.iter().map(|row| self.send(row))).await;
+
+            let (mut stored, mut refused, mut is_unanswered) = (Vec::new(), Vec::new(), false);
+            for (id, result) in ids.into_iter().zip(results) {
+                match result {
+                    Ok(()) => stored.push(id),
+                    Err(Refusal::Refused(error)) => {
+                        tracing::warn!(%error, outbox_id = id, "NATS refused a row of the outbox");
+                        refused.push(id);
+                    }
+                    Err(Refusal::Unknown(_)) => is_unanswered = true,
+                }
+            }
+            self.metrics.relayed.inc_by(stored.len() as u64);
+            self.ledger.strike_out(&stored).await?;
+            if !refused.is_empty() {
+                let aside = self.ledger.count_refusals(&refused).await?;
+                self.metrics.set_aside.inc_by(aside);
+            }
+            if is_unanswered {
+                return Ok(HOLD.min(self.period));
+            }
+        }
+    }
+
+    async fn send(&self, row: &Unsent) -> Result<(), Refusal> {
+        let job_id = row.event.as_ref().map(|event| event.job_id);
+        if let Some(lane) = &row.ring {
+            self.messaging.ring(lane, job_id).await?.stored().await?;
+        }
+        if let Some(event) = &row.event {
+            let traceparent = event.details.get("traceparent").and_then(|value| value.as_str());
+            let announcement = event.announce(None, Some(self.clock.now()));
+            self.messaging.publish_event(announcement, traceparent).await?.stored().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,47 @@
+//! The ledger: the only SQL of the product.
+//!
+//! [`Ledger`] is what the rest calls. Below it, one file per statement or pair
+//! of statements. Every change of a job is one statement that also writes the
+//! job's next event and what is owed to NATS, and hands both back as a
+//! [`Change`](crate::domain::Change). A job with a concurrency key takes a
+//! short transaction instead, so that the key moves on with it.
+
+#[macro_use]
+mod change;
+
+mod accept;
+mod cancel;
+mod claim;
+mod delete;
+mod error;
+mod feed;
+mod find;
+mod keys;
+mod lanes;
+mod ledger;
+mod list;
+mod migrate;
+mod outbox;
+mod pool;
+mod promote;
+mod reap;
+mod renew;
+mod row;
+mod settle;
+mod update;
+mod workers;
+
+pub use accept::Accepted;
+pub use cancel::Cancelled;
+pub use claim::Claim;
+pub use delete::Deleted;
+pub use error::StoreError;
+pub use feed::{FeedFilter, FeedHead, FeedKey};
+pub use ledger::Ledger;
+pub use list::JobFilter;
+pub use migrate::{migrate, pending_migrations};
+pub use pool::{PoolSettings, connect, connect_lazy};
+pub use promote::Promoted;
+pub use reap::Reaped;
+pub use renew::{Held, Renewed};
+pub use update::Updated;

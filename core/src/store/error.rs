@@ -1,0 +1,63 @@
+//! Why the ledger did not do what was asked.
+
+use crate::domain::LaneName;
+
+/// Why the ledger did not do what was asked. Not finding a job is no error.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The statement failed or its answer did not come. Unless the database
+    /// refused it, whether it took effect is unknown.
+    #[error("ledger statement")]
+    Database(#[from] sqlx::Error),
+    /// A row does not say what the schema promises.
+    #[error("corrupt column {column} of {row}")]
+    Corrupt {
+        /// Which row.
+        row: String,
+        /// Which column.
+        column: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Nothing was written: no such lane.
+    #[error("unknown lane {0}")]
+    UnknownLane(LaneName),
+    /// The process stopped while a transaction of its own was under way.
+    #[error("transaction was abandoned")]
+    Abandoned,
+}
+
+impl StoreError {
+    /// Whether the ledger was out of reach or too busy, rather than at fault:
+    /// the same call may succeed later.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
+                // Connection, resource and operator classes, and lock trouble.
+                ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+                    || matches!(&*code, "40001" | "40P01" | "55P03")
+            }),
+            Self::Database(error) => matches!(
+                error,
+                sqlx::Error::Io(_)
+                    | sqlx::Error::Tls(_)
+                    | sqlx::Error::PoolTimedOut
+                    | sqlx::Error::PoolClosed
+                    | sqlx::Error::WorkerCrashed
+                    | sqlx::Error::Protocol(_)
+            ),
+            Self::Abandoned => true,
+            Self::Corrupt { .. } | Self::UnknownLane(_) => false,
+        }
+    }
+
+    pub(super) fn corrupt(
+        row: &impl ToString,
+        column: &'static str,
+    ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
+        let row = row.to_string();
+        move |source| Self::Corrupt { row, column, source }
+    }
+}

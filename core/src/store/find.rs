@@ -1,0 +1,36 @@
+//! One job.
+
+use sqlx::PgConnection;
+
+use super::StoreError;
+use super::row::JobRow;
+use crate::domain::{Job, JobId, TenantName};
+
+/// The job, if the tenant has it.
+///
+/// # Errors
+///
+/// [`StoreError::Database`], [`StoreError::Corrupt`].
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    tenant: &TenantName,
+    id: JobId,
+) -> Result<Option<Job>, StoreError> {
+    sqlx::query_as!(
+        JobRow,
+        r#"
+        SELECT id, tenant, lane, name, tool, params, priority, state, attempt, failures,
+               max_attempts, run_at, timeout_ms, concurrency_key, submitted_by, worker, gpu_id,
+               progress, result, error, created_at, started_at, finished_at,
+               cancel_requested_at, event_seq
+        FROM jobs
+        WHERE id = $1 AND tenant = $2
+        "#,
+        id.0,
+        tenant.as_str(),
+    )
+    .fetch_optional(connection)
+    .await?
+    .map(TryInto::try_into)
+    .transpose()
+}

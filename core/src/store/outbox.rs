@@ -1,0 +1,155 @@
+//! What committed changes still owe to NATS.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use super::StoreError;
+use super::claim::interval;
+use super::row::{EventRow, lane};
+use crate::domain::Unsent;
+
+/// How often NATS may refuse a row before it is set aside.
+const MAX_REFUSALS: i32 = 20;
+
+/// Strikes out what NATS has.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown; what stays is published again.
+pub(super) async fn strike_out(
+    connection: &mut PgConnection,
+    ids: &[i64],
+) -> Result<(), StoreError> {
+    sqlx::query!("DELETE FROM outbox WHERE id = ANY($1)", ids).execute(connection).await?;
+    Ok(())
+}
+
+/// Takes due rows for `hold`: until then no other relay takes them. Longest
+/// due first; a job's events in their order as far as they are due.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown; what was taken is due again after `hold`.
+pub(super) async fn take_due(
+    connection: &mut PgConnection,
+    limit: i64,
+    hold: Duration,
+) -> Result<Vec<Unsent>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        WITH due AS (
+            SELECT id
+            FROM outbox
+            WHERE due_at <= ledger_now() AND NOT aside
+            ORDER BY due_at
+            LIMIT $1
+            FOR UPDATE SKIP LOCKED
+        ),
+        taken AS (
+            UPDATE outbox
+            SET due_at = ledger_now() + $2::interval
+            FROM due
+            WHERE outbox.id = due.id
+            RETURNING outbox.id, outbox.job_id, outbox.seq, outbox.ring
+        )
+        SELECT
+            taken.id AS outbox_id,
+            taken.ring,
+            event.job_id AS "job_id?",
+            event.seq AS "seq?",
+            event.kind AS "kind?",
+            event.state AS "state?",
+            event.attempt AS "attempt?",
+            event.created_at AS "created_at?",
+            event.lane AS "lane?",
+            event.tenant AS "tenant?",
+            event.xid AS "xid?",
+            event.details AS "details?"
+        FROM taken
+        LEFT JOIN job_events AS event ON event.job_id = taken.job_id AND event.seq = taken.seq
+        ORDER BY taken.id
+        "#,
+        limit,
+        interval(hold),
+    )
+    .fetch_all(connection)
+    .await?;
+
+    rows.into_iter()
+        .map(|row| {
+            // Pruned events leave nothing to tell: such a row is struck out as sent.
+            let event = match (row.job_id, row.seq, row.kind, row.state, row.attempt) {
+                (Some(job_id), Some(seq), Some(kind), Some(state), Some(attempt)) => {
+                    let missing =
+                        |column| StoreError::corrupt(&job_id, column)("null in an event".into());
+                    Some(EventRow {
+                        job_id,
+                        seq,
+                        kind,
+                        state,
+                        attempt,
+                        created_at: row.created_at.ok_or_else(|| missing("created_at"))?,
+                        lane: row.lane.ok_or_else(|| missing("lane"))?,
+                        tenant: row.tenant.ok_or_else(|| missing("tenant"))?,
+                        xid: row.xid.ok_or_else(|| missing("xid"))?,
+                        details: row.details.ok_or_else(|| missing("details"))?,
+                    })
+                }
+                _ => None,
+            };
+            Ok(Unsent {
+                outbox_id: row.outbox_id,
+                event: event.map(TryInto::try_into).transpose()?,
+                ring: lane(row.ring, row.outbox_id)?,
+            })
+        })
+        .collect()
+}
+
+/// Counts a refusal by NATS against each row; one refused too often is set
+/// aside. Returns how many were.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown.
+pub(super) async fn count_refusals(
+    connection: &mut PgConnection,
+    ids: &[i64],
+) -> Result<u64, StoreError> {
+    let aside = sqlx::query_scalar!(
+        r#"
+        UPDATE outbox
+        SET tries = tries + 1, aside = tries + 1 >= $2
+        WHERE id = ANY($1)
+        RETURNING aside
+        "#,
+        ids,
+        MAX_REFUSALS,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(aside.into_iter().filter(|aside| *aside).count() as u64)
+}
+
+/// How long until a row is due, zero if one is overdue; `None` if nothing is owed.
+///
+/// # Errors
+///
+/// [`StoreError::Database`].
+pub(super) async fn next_due_in(
+    connection: &mut PgConnection,
+) -> Result<Option<Duration>, StoreError> {
+    let seconds = sqlx::query_scalar!(
+        r#"
+        SELECT EXTRACT(EPOCH FROM due_at - ledger_now())::float8 AS "seconds!"
+        FROM outbox
+        WHERE NOT aside
+        ORDER BY due_at
+        LIMIT 1
+        "#,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+}

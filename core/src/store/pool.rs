@@ -1,0 +1,65 @@
+//! Connections to the ledger.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Executor, PgPool};
+
+use super::StoreError;
+
+/// How a process connects to the ledger.
+#[derive(Clone, Debug)]
+pub struct PoolSettings {
+    /// `postgresql://…`
+    pub url: String,
+    /// What `pg_stat_activity` shows.
+    pub application_name: &'static str,
+    /// At most so many connections.
+    pub max_connections: u32,
+    /// How long a caller waits for a connection before it is told that the
+    /// ledger is unavailable.
+    pub acquire_timeout: Duration,
+}
+
+/// Connects, and proves it by one connection.
+///
+/// # Errors
+///
+/// [`StoreError::Database`] if the URL is none or the server does not answer
+/// within the acquire time-out.
+pub async fn connect(settings: &PoolSettings) -> Result<PgPool, StoreError> {
+    let pool = connect_lazy(settings)?;
+    drop(pool.acquire().await?);
+    Ok(pool)
+}
+
+/// Makes a pool that connects when it is first used. Needs a tokio runtime.
+///
+/// # Errors
+///
+/// [`StoreError::Database`] if the URL is none.
+pub fn connect_lazy(settings: &PoolSettings) -> Result<PgPool, StoreError> {
+    let options: PgConnectOptions = settings.url.parse::<PgConnectOptions>()?;
+    // A statement that hangs must not hold a connection, or a row, for ever.
+    let options = options.application_name(settings.application_name).options([
+        ("statement_timeout", "15s"),
+        ("lock_timeout", "5s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+    ]);
+
+    Ok(PgPoolOptions::new()
+        .max_connections(settings.max_connections)
+        .acquire_timeout(settings.acquire_timeout)
+        .idle_timeout(Duration::from_mins(5))
+        .max_lifetime(Duration::from_mins(30))
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // A `begin` that was dropped half-way leaves the connection in
+                // a transaction that sqlx does not know of; the next
+                // borrower's write would be acknowledged and then lost.
+                connection.execute("ROLLBACK").await?;
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options))
+}

@@ -1,0 +1,114 @@
+//! Taking attempts away from workers that are gone.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use super::StoreError;
+use super::change::change;
+use super::claim::interval;
+use crate::domain::{Change, EventKind, WorkerId};
+
+/// After PostgreSQL started, nobody's silence counts for so long: it may have
+/// been PostgreSQL that was away.
+const GRACE_AFTER_START: Duration = Duration::from_secs(10);
+
+/// What reaping did and when to look again.
+#[derive(Debug)]
+pub struct Reaped {
+    /// What is owed to NATS.
+    pub change: Change,
+    /// The workers that hold attempts, and how long until each would be silent
+    /// for too long if it stayed silent.
+    pub busy: Vec<(WorkerId, Duration)>,
+}
+
+/// Gives back the attempts of workers silent for `silence`, and those whose
+/// lease has lapsed. A job whose end was asked for is cancelled; the others
+/// wait again, with no failure charged.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown; reaping again does no harm.
+pub(super) async fn reap(
+    connection: &mut PgConnection,
+    silence: Duration,
+) -> Result<Change, StoreError> {
+    let rows = query_change!(
+        r#"
+        WITH lost AS (
+            SELECT jobs.id
+            FROM jobs
+            LEFT JOIN workers ON workers.id = jobs.worker
+            WHERE jobs.state = 'running'
+              AND pg_postmaster_start_time() < now() - $3::interval
+              -- Without a heartbeat the lease alone counts.
+              AND (workers.heartbeat_at < ledger_now() - $2::interval
+                   OR jobs.lease_expires_at < ledger_now())
+            FOR UPDATE OF jobs SKIP LOCKED
+        ),
+        written AS (
+            UPDATE jobs
+            SET state = CASE WHEN cancel_requested_at IS NULL THEN 'queued' ELSE 'cancelled' END,
+                finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN ledger_now() END,
+                lease_expires_at = NULL,
+                event_seq = event_seq + 1,
+                event_xid = GREATEST(event_xid, ledger_xid())
+            FROM lost
+            WHERE jobs.id = lost.id
+            RETURNING jobs.*
+        ),
+        changed AS (
+            SELECT
+                id, event_seq, event_xid,
+                CASE WHEN state = 'queued' THEN $1 ELSE state END AS kind,
+                state, attempt, lane, tenant,
+                jsonb_strip_nulls(jsonb_build_object(
+                    'name', name,
+                    'worker', worker,
+                    'gpu_id', gpu_id,
+                    'traceparent', traceparent,
+                    'reason', 'worker lost'
+                )) AS details,
+                CASE WHEN state = 'queued' THEN lane END AS ring
+            FROM written
+        )
+        "#,
+        EventKind::Released.as_str(),
+        interval(silence),
+        interval(GRACE_AFTER_START),
+    )
+    .fetch_all(connection)
+    .await?;
+    change(rows)
+}
+
+/// The workers that hold attempts, and how long until each is silent for too long.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: nothing was written in any case.
+pub(super) async fn busy_workers(
+    connection: &mut PgConnection,
+    silence: Duration,
+) -> Result<Vec<(WorkerId, Duration)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT
+            id,
+            EXTRACT(EPOCH FROM heartbeat_at + $1::interval - ledger_now())::float8 AS "seconds!"
+        FROM workers
+        WHERE id IN (SELECT worker FROM jobs WHERE state = 'running')
+        "#,
+        interval(silence),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let left = Duration::try_from_secs_f64(row.seconds).unwrap_or_default();
+            (WorkerId(row.id), left)
+        })
+        .collect())
+}

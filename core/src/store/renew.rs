@@ -1,0 +1,78 @@
+//! Keeping leases: also the worker's heartbeat.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use super::StoreError;
+use super::claim::interval;
+use crate::domain::{JobId, Lease, WorkerId};
+
+/// An attempt that a worker says it is running.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Held {
+    /// Which.
+    pub lease: Lease,
+    /// Its latest progress, 0 to 1.
+    pub progress: Option<f32>,
+}
+
+/// An attempt that is still the worker's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewed {
+    /// Which.
+    pub lease: Lease,
+    /// Whether the job's end was asked for.
+    pub is_cancel_requested: bool,
+}
+
+/// Moves the worker's heartbeat and the leases of all that it holds.
+///
+/// What was held and does not come back was taken away: stop it and drop what
+/// it brings.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown; renew again.
+pub(super) async fn renew(
+    connection: &mut PgConnection,
+    worker: WorkerId,
+    held: &[Held],
+    lease: Duration,
+) -> Result<Vec<Renewed>, StoreError> {
+    let ids: Vec<_> = held.iter().map(|held| held.lease.job_id.0).collect();
+    let attempts: Vec<_> = held.iter().map(|held| held.lease.attempt).collect();
+    let progress: Vec<_> = held.iter().map(|held| held.progress).collect();
+
+    let rows = sqlx::query!(
+        r#"
+        WITH beat AS (
+            UPDATE workers SET heartbeat_at = ledger_now() WHERE id = $1
+        )
+        UPDATE jobs
+        SET lease_expires_at = ledger_now() + $5,
+            progress = COALESCE(held.progress, jobs.progress)
+        FROM unnest($2::uuid[], $3::int[], $4::real[]) AS held (id, attempt, progress)
+        WHERE jobs.id = held.id
+          AND jobs.attempt = held.attempt
+          AND jobs.worker = $1
+          AND jobs.state = 'running'
+        RETURNING jobs.id, jobs.attempt, jobs.cancel_requested_at IS NOT NULL AS "is_cancel_requested!"
+        "#,
+        worker.0,
+        &ids,
+        &attempts,
+        &progress as &[Option<f32>],
+        interval(lease),
+    )
+    .fetch_all(connection)
+    .await?;
+
+    Ok(rows
+        .into_iter()
+        .map(|row| Renewed {
+            lease: Lease { job_id: JobId(row.id), attempt: row.attempt },
+            is_cancel_requested: row.is_cancel_requested,
+        })
+        .collect())
+}

@@ -1,0 +1,178 @@
+//! The guard: the process that owns a server, and ends it when we close its pipe or die.
+//!
+//! What it promises, and how it is spoken to, is said in `guard.sh`. Nothing here depends on an
+//! async runtime: a guard may serve, and outlive, many of them.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::account::Account;
+use crate::folder::Folder;
+
+/// Longer than the guard takes to give up on a server.
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
+
+/// How often a dropped guard is looked at.
+const POLL: Duration = Duration::from_millis(2);
+
+/// What a guard is to own.
+#[derive(Debug)]
+pub(crate) struct Task<'a> {
+    pub(crate) folder: &'a Folder,
+    /// Whom guard and server run as, if not ourselves.
+    pub(crate) account: Option<Account>,
+    /// What `server.conf` says.
+    pub(crate) config: &'a str,
+    /// How to end the server, as `SIGNAL:SECONDS` words.
+    pub(crate) stop: &'a str,
+    /// The `initdb` that makes `data`.
+    pub(crate) initdb: Option<&'a Path>,
+    pub(crate) command: &'a [OsString],
+}
+
+/// What we can tell a guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    Start,
+    Stop,
+    Kill,
+}
+
+/// What a guard has told us.
+#[derive(Clone, Debug, Default)]
+struct State {
+    /// The server, while it runs.
+    pid: Option<u32>,
+    /// How often one has ended, or has failed to begin.
+    ends: u32,
+    /// Complaints of the guard itself.
+    said: String,
+}
+
+/// A running guard. Dropping it blocks until its server has ended.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    words: Option<ChildStdin>,
+    /// Closed when the guard has ended.
+    state: watch::Receiver<State>,
+    listener: JoinHandle<()>,
+}
+
+impl Guard {
+    /// Starts a guard, which does not start the server yet.
+    pub(crate) fn spawn(task: &Task<'_>) -> io::Result<Self> {
+        let (life, lock) = match task.folder {
+            Folder::Temporary(_) => ("temporary", Stdio::null()),
+            Folder::Kept { lock, .. } => ("kept", Stdio::from(lock.try_clone()?)),
+        };
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", include_str!("guard.sh"), "jetlane-guard", life])
+            .arg(task.folder.path())
+            .args([task.config, task.stop])
+            .arg(task.initdb.unwrap_or(Path::new("")))
+            .args(task.command)
+            // Servers read many a variable; ours are told all by their settings.
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin:/usr/local/bin")
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(lock);
+        if let Some(Account { uid, gid }) = task.account {
+            command.uid(uid).gid(gid);
+        }
+
+        let mut child = command.spawn()?;
+        let words = child.stdin.take();
+        let answers = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let (sender, state) = watch::channel(State::default());
+        let listener = thread::Builder::new()
+            .name("jetlane-guard".to_owned())
+            .spawn(move || listen(child, answers, &sender))?;
+
+        Ok(Self { words, state, listener })
+    }
+
+    /// The server, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.state.borrow().pid.filter(|_| self.state.has_changed().is_ok())
+    }
+
+    /// What the guard itself complained about.
+    pub(crate) fn said(&self) -> String {
+        self.state.borrow().said.clone()
+    }
+
+    /// Says `word` and waits until it is done: the server runs, or has ended. A start also counts
+    /// as done when it has failed; see [`Guard::pid`].
+    ///
+    /// # Errors
+    ///
+    /// Of kind `TimedOut` after [`LIMIT`], and the pipe's if the guard is gone.
+    pub(crate) async fn tell(&mut self, word: Word) -> io::Result<()> {
+        let ends = self.state.borrow().ends;
+        let text: &[u8] = match word {
+            Word::Start => b"start\n",
+            Word::Stop => b"stop\n",
+            Word::Kill => b"kill\n",
+        };
+        self.words.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(text)?;
+
+        let done = self
+            .state
+            .wait_for(|state| state.ends != ends || (word == Word::Start && state.pid.is_some()));
+        match timeout(LIMIT, done).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Waits until the server, or its guard, is gone.
+    pub(crate) async fn ended(&self) {
+        let mut state = self.state.clone();
+        // An error says that the guard is gone, which is as good.
+        drop(state.wait_for(|state| state.pid.is_none()).await);
+    }
+
+    /// Ends the server, its temporary folder and the guard. Returns whether that was done in time.
+    pub(crate) async fn end(mut self) -> bool {
+        self.words = None;
+        timeout(LIMIT, self.state.wait_for(|_| false)).await.is_ok()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.words = None;
+        let deadline = Instant::now() + LIMIT;
+        while !self.listener.is_finished() && Instant::now() < deadline {
+            thread::sleep(POLL);
+        }
+    }
+}
+
+/// Notes what the guard says until it ends.
+fn listen(mut guard: Child, answers: ChildStdout, state: &watch::Sender<State>) {
+    for line in BufReader::new(answers).lines().map_while(Result::ok) {
+        state.send_modify(|state| match line.split_once(' ') {
+            Some(("started", pid)) => state.pid = pid.parse().ok(),
+            Some(("exited", _)) => {
+                state.pid = None;
+                state.ends += 1;
+            }
+            _ => state.said.push_str(&line),
+        });
+    }
+    drop(guard.wait());
+}

@@ -1,0 +1,280 @@
+//! A PostgreSQL server.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::account;
+use crate::error::DevstackError;
+use crate::folder::{Data, Folder};
+use crate::guard::Task;
+use crate::ports;
+use crate::postgres_url::{with_database, without_driver};
+use crate::product::POSTGRESQL;
+use crate::server::Server;
+use crate::settings::Settings;
+use crate::sources::{self, Found};
+use crate::version::Version;
+
+/// A fast shutdown, an immediate one, and the end.
+const STOP: &str = "INT:20 QUIT:5 KILL:5";
+
+/// How often to try with another port after someone took ours.
+const PORT_TRIES: u32 = 5;
+
+/// How long a server may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// A PostgreSQL server: one of our own, or one that was given.
+///
+/// One of our own listens on loopback only, trusts who connects as `postgres`, and ends with this
+/// handle: dropping it blocks until it has, [`Postgres::stop`] waits without blocking.
+#[derive(Debug)]
+pub struct Postgres {
+    /// With the database that always exists.
+    admin_url: String,
+    /// `None` if it was given.
+    server: Option<Server>,
+}
+
+impl Postgres {
+    /// Brings up a server, or finds the one that was given.
+    ///
+    /// # Errors
+    ///
+    /// [`DevstackError::Unavailable`] if there is no way to one, [`DevstackError::InUse`] if the
+    /// folder to keep has one; nothing runs then.
+    pub async fn start(settings: &Settings, data: &Data) -> Result<Self, DevstackError> {
+        match sources::find(&POSTGRESQL, settings.database_url.as_deref(), settings).await? {
+            Found::Url(url) => Self::given(&url).await,
+            Found::Programs(programs) => Self::start_own(&programs, settings, data).await,
+        }
+    }
+
+    async fn given(url: &str) -> Result<Self, DevstackError> {
+        let admin_url = without_driver(url);
+        let variable = POSTGRESQL.url_variable;
+        let found = show(&admin_url, "SHOW server_version")
+            .await
+            .map_err(|source| DevstackError::GivenSilent { variable, source })?;
+
+        match Version::find(&found) {
+            Some(version) if version < POSTGRESQL.minimum => {
+                Err(DevstackError::too_old(variable, version, POSTGRESQL.minimum))
+            }
+            _ => Ok(Self { admin_url, server: None }),
+        }
+    }
+
+    async fn start_own(
+        programs: &Path,
+        settings: &Settings,
+        data: &Data,
+    ) -> Result<Self, DevstackError> {
+        let mut tries = PORT_TRIES;
+        loop {
+            match Self::start_on_some_port(programs, settings, data).await {
+                Err(DevstackError::Exited { log, .. }) if ports::was_taken(&log) && tries > 0 => {
+                    tries -= 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn start_on_some_port(
+        programs: &Path,
+        settings: &Settings,
+        data: &Data,
+    ) -> Result<Self, DevstackError> {
+        let account = account::for_servers(settings.user.as_deref())?;
+        let folder = Folder::take(data, "postgres", settings, account).await?;
+        forget_crash(folder.path())?;
+
+        let [port] = ports::free().map_err(DevstackError::io("find a free port"))?;
+        let name = format!("jetlane-{}", Uuid::now_v7());
+        let command = command(programs, folder.path());
+        let mut server = Server::new(
+            &POSTGRESQL,
+            &Task {
+                folder: &folder,
+                account,
+                config: &config(port, &name),
+                stop: STOP,
+                initdb: Some(&programs.join("initdb")),
+                command: &command,
+            },
+        )?;
+
+        let admin_url = format!("postgresql://postgres@127.0.0.1:{port}/postgres");
+        server.start(|| is_called(&admin_url, &name)).await?;
+        Ok(Self { admin_url, server: Some(server) })
+    }
+
+    /// Whether it is one of our own, which nobody else uses and which ends with us.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// The URL of one of its databases.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        with_database(&self.admin_url, database)
+    }
+
+    /// The URL of the database that the server came with, for statements about databases.
+    #[must_use]
+    pub fn admin_url(&self) -> &str {
+        &self.admin_url
+    }
+
+    /// The postmaster's process. `None` if the server was given.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.server.as_ref().and_then(Server::pid)
+    }
+
+    /// Makes an empty database.
+    ///
+    /// # Errors
+    ///
+    /// [`DevstackError::DatabaseName`], or [`DevstackError::Sql`], also if it exists.
+    pub async fn create_database(&self, name: &str) -> Result<(), DevstackError> {
+        let name = checked(name)?;
+        let statement = format!("CREATE DATABASE {name}");
+        execute(&self.admin_url, statement, format!("create database {name}")).await
+    }
+
+    /// Makes a database that is a copy of `template`, to which nobody may be connected.
+    ///
+    /// # Errors
+    ///
+    /// As [`Postgres::create_database`].
+    pub async fn copy_database(&self, template: &str, name: &str) -> Result<(), DevstackError> {
+        let (template, name) = (checked(template)?, checked(name)?);
+        let statement = format!("CREATE DATABASE {name} TEMPLATE {template}");
+        execute(&self.admin_url, statement, format!("copy database {template} to {name}")).await
+    }
+
+    /// Removes a database, if it exists, and ends who is connected to it.
+    ///
+    /// # Errors
+    ///
+    /// [`DevstackError::DatabaseName`] or [`DevstackError::Sql`].
+    pub async fn drop_database(&self, name: &str) -> Result<(), DevstackError> {
+        drop_database(&self.admin_url, name).await
+    }
+
+    /// Stops a server of our own and waits until it has ended. Leaves one that was given alone.
+    ///
+    /// # Errors
+    ///
+    /// [`DevstackError::TooSlow`]; its guard goes on trying.
+    pub async fn stop(self) -> Result<(), DevstackError> {
+        match self.server {
+            Some(server) => server.end().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// As [`Postgres::drop_database`].
+pub(crate) async fn drop_database(admin_url: &str, name: &str) -> Result<(), DevstackError> {
+    let name = checked(name)?;
+    let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+    execute(admin_url, statement, format!("drop database {name}")).await
+}
+
+/// `CREATE DATABASE` takes no parameters: only names that need no quotes get into a statement.
+fn checked(name: &str) -> Result<&str, DevstackError> {
+    let well_formed = (1..=63).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+
+    if well_formed { Ok(name) } else { Err(DevstackError::DatabaseName(name.to_owned())) }
+}
+
+async fn execute(url: &str, statement: String, action: String) -> Result<(), DevstackError> {
+    let run = async {
+        let mut connection = PgConnection::connect(url).await?;
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;
+        connection.close().await
+    };
+    run.await.map_err(DevstackError::sql(action))
+}
+
+/// The answer to a `SHOW` statement.
+async fn show(url: &str, statement: &'static str) -> anyhow::Result<String> {
+    let ask = async {
+        let mut connection = PgConnection::connect(url).await?;
+        let answer = sqlx::query_scalar(statement).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        anyhow::Ok(answer)
+    };
+    timeout(CONNECT, ask).await.context("no answer in time")?
+}
+
+/// Whether the server that answers is ours, and not one that took its port.
+async fn is_called(url: &str, name: &str) -> anyhow::Result<()> {
+    let found = show(url, "SHOW cluster_name").await?;
+    ensure!(found == name, "it is {found}");
+    Ok(())
+}
+
+/// Removes the trace of a postmaster that was killed: its number may mean another process by now.
+/// The folder's lock says that no server of ours works there.
+fn forget_crash(folder: &Path) -> Result<(), DevstackError> {
+    let trace = folder.join("data/postmaster.pid");
+    match std::fs::remove_file(&trace) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(DevstackError::io(format!("remove {}", trace.display()))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn command(programs: &Path, folder: &Path) -> [OsString; 5] {
+    let mut config = OsString::from("config_file=");
+    config.push(folder.join("server.conf"));
+
+    [programs.join("postgres").into(), "-D".into(), folder.join("data").into(), "-c".into(), config]
+}
+
+/// All that differs from PostgreSQL's defaults, and what we promise to leave at them.
+fn config(port: u16, name: &str) -> String {
+    format!(
+        "\
+listen_addresses = '127.0.0.1'
+port = {port}
+unix_socket_directories = ''
+cluster_name = '{name}'
+max_connections = 200
+shared_buffers = 128MB
+fsync = on
+synchronous_commit = on
+full_page_writes = on
+timezone = 'UTC'
+log_timezone = 'UTC'
+lc_messages = 'C'
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_need_no_quotes_reach_a_statement() {
+        assert_eq!(checked("jetlane_test_1").unwrap(), "jetlane_test_1");
+        for name in ["", "1a", "A", "a-b", "a\"b", "a b", &"a".repeat(64)] {
+            assert!(matches!(checked(name), Err(DevstackError::DatabaseName(_))), "{name}");
+        }
+    }
+}
