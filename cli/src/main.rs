@@ -1,1 +1,5 @@
-fn main() {}
+//! The `jetlane` command.
+
+fn main() -> std::process::ExitCode {
+    jetlane::main()
+}

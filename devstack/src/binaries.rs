@@ -64,3 +64,45 @@ pub(crate) async fn version(
 
     Version::find(&said)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::product::POSTGRESQL;
+
+    /// Written by another process: a file that is open for writing cannot be run, and a program
+    /// that a parallel test starts would inherit it open.
+    fn given_postgres(folder: &Path, version: &str) {
+        let script = format!("#!/bin/sh\necho 'postgres (PostgreSQL) {version}'\n");
+        let write = r#"mkdir -p "$1" && cd "$1" && printf %s "$2" >postgres && cp postgres initdb \
+            && chmod 755 postgres initdb"#;
+        let mut shell = Command::new("sh");
+        let status = shell.args(["-c", write, "sh"]).arg(folder).arg(script).status().unwrap();
+        assert!(status.success());
+    }
+
+    #[tokio::test]
+    async fn a_postgres_that_is_too_old_is_passed_over() {
+        let base = std::env::temp_dir().join(format!("jetlane-binaries-{}", Uuid::now_v7()));
+        let (old, new) = (base.join("old"), base.join("new"));
+        given_postgres(&old, "15.14 (Debian 15.14-0+deb12u1)");
+        given_postgres(&new, "16.1");
+        let path = std::env::join_paths([&old, &new]).unwrap();
+        let mut settings = Settings::from_vars(|_| None).unwrap();
+
+        settings.path = path;
+        let both = find(&POSTGRESQL, &settings, &base, None).await;
+        settings.path = old.clone().into();
+        let old_only = find(&POSTGRESQL, &settings, &base, None).await;
+
+        fs::remove_dir_all(&base).unwrap();
+        assert_eq!(both, Ok(new));
+        let reason = old_only.unwrap_err();
+        let expected = format!("(15.14 in {} is too old)", old.display());
+        assert!(reason.contains(&expected), "{reason}");
+    }
+}

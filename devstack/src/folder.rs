@@ -17,7 +17,11 @@ use crate::settings::Settings;
 /// How long a guard whose owner has died may take to stop its server.
 const AFTERLIFE: Duration = Duration::from_secs(30);
 
-/// How often the lock of such a guard is tried.
+/// How long a lock may last without meaning anything: a process that was forked anywhere in the
+/// owner holds a copy of it until it executes its program.
+const FORKS: Duration = Duration::from_millis(500);
+
+/// How often a lock is tried that someone holds.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Where a server's data lies, and for how long.
@@ -83,14 +87,14 @@ impl Folder {
 
 /// Locks `folder` for this process, and for whom it passes the lock on to.
 ///
-/// A process that lives is not waited for; the guard of one that has died is.
+/// A process that lives is hardly waited for; the guard of one that has died is.
 async fn lock(folder: &Path) -> Result<File, DevstackError> {
     let path = folder.join("lock");
     let io = || DevstackError::io(format!("lock {}", path.display()));
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(false).open(&path).map_err(io())?;
 
-    let deadline = Instant::now() + AFTERLIFE;
+    let begun = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => break,
@@ -98,7 +102,8 @@ async fn lock(folder: &Path) -> Result<File, DevstackError> {
             Err(TryLockError::WouldBlock) => {}
         }
         let holder = fs::read_to_string(&path).map_err(io())?.trim().to_owned();
-        if lives(&holder) || Instant::now() >= deadline {
+        let patience = if lives(&holder) { FORKS } else { AFTERLIFE };
+        if begun.elapsed() >= patience {
             return Err(DevstackError::InUse { folder: folder.to_owned(), pid: holder });
         }
         sleep(POLL).await;

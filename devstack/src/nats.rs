@@ -1,7 +1,6 @@
 //! A NATS server with JetStream.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -239,6 +238,7 @@ fn command(programs: &Path, folder: &Path) -> [OsString; 3] {
 /// All that differs from the defaults of nats-server.
 fn config(port: u16, monitor: u16, name: &str, folder: &Path) -> String {
     let store = folder.join("store");
+    let store = store.to_string_lossy();
     format!(
         "\
 server_name: \"{name}\"

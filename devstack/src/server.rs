@@ -67,10 +67,9 @@ impl Server {
         })?;
 
         tokio::select! {
-            ready = until(probe) => match ready {
-                true => Ok(()),
-                false => Err(self.too_slow("get ready", START)),
-            },
+            ready = until(probe) => {
+                if ready { Ok(()) } else { Err(self.too_slow("get ready", START)) }
+            }
             () = self.guard.ended() => {
                 Err(DevstackError::Exited { product: self.product.name, log: self.last_words() })
             }

@@ -20,6 +20,9 @@ pub enum Source {
     Wheels,
 }
 
+/// What `JETLANE_DEVSTACK` is if it is not set.
+const DEFAULT_SOURCES: &str = "url,binaries,wheels";
+
 /// How to bring up servers.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -60,7 +63,7 @@ impl Settings {
         let temporary = var("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
 
         Ok(Self {
-            sources: var("JETLANE_DEVSTACK").map_or_else(default_sources, |list| sources(&list))?,
+            sources: sources(var("JETLANE_DEVSTACK").as_deref().unwrap_or(DEFAULT_SOURCES))?,
             database_url: var("DATABASE_URL"),
             nats_url: var("NATS_URL"),
             caches: caches(&var, &temporary),
@@ -69,10 +72,6 @@ impl Settings {
             user: var("JETLANE_DEVSTACK_USER"),
         })
     }
-}
-
-fn default_sources() -> Result<Vec<Source>, DevstackError> {
-    Ok(vec![Source::Url, Source::Binaries, Source::Wheels])
 }
 
 fn sources(list: &str) -> Result<Vec<Source>, DevstackError> {

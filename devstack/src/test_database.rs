@@ -131,3 +131,56 @@ impl Drop for Scratch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Connection, PgConnection};
+
+    use super::*;
+    use crate::settings::Source;
+
+    async fn databases_of_ours(url: &str) -> i64 {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        let count = "SELECT count(*) FROM pg_database WHERE datname LIKE 'jetlane%'";
+        sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_given_server_is_left_as_it_was() {
+        let mut settings = Settings::from_env().unwrap();
+        settings.sources = vec![Source::Binaries, Source::Wheels];
+        let host = Postgres::start(&settings, &Data::Temporary).await.unwrap();
+        settings.sources = vec![Source::Url];
+        settings.database_url = Some(host.admin_url().replace("postgresql", "postgresql+psycopg2"));
+        let given = Postgres::start(&settings, &Data::Temporary).await.unwrap();
+        assert!(!given.is_own());
+
+        let mut shared = Shared::new(given);
+        let first = shared.database(async |_| Ok(())).await.unwrap();
+        let second = shared.database(async |_| panic!("prepared twice")).await.unwrap();
+        assert_eq!(databases_of_ours(&first.url).await, 3);
+        drop((first, second));
+
+        assert_eq!(databases_of_ours(host.admin_url()).await, 0);
+        host.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_template_that_could_not_be_filled_is_not_used() {
+        let mut settings = Settings::from_env().unwrap();
+        settings.sources = vec![Source::Binaries, Source::Wheels];
+        let server = Postgres::start(&settings, &Data::Temporary).await.unwrap();
+        let mut shared = Shared::new(server);
+
+        let failed = shared.database(async |_| anyhow::bail!("half done")).await;
+        assert!(matches!(failed, Err(DevstackError::Prepare(_))), "{failed:?}");
+
+        let mut prepared = false;
+        let fill = async |_| {
+            prepared = true;
+            Ok(())
+        };
+        shared.database(fill).await.unwrap();
+        assert!(prepared);
+    }
+}

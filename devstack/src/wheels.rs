@@ -160,7 +160,8 @@ fn check(file: &Path, expected: &'static str) -> Result<(), DevstackError> {
             length => hasher.update(&block[..length]),
         }
     }
-    let found: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = |text: String, byte: &u8| text + &format!("{byte:02x}");
+    let found = hasher.finalize().iter().fold(String::new(), hex);
 
     if found == expected {
         return Ok(());

@@ -16,9 +16,6 @@ use crate::domain::LaneName;
 /// How long one request waits for a bell.
 const WAIT: Duration = Duration::from_secs(20);
 
-/// NATS says that it still has the request this often.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-
 /// At most so many bells are taken at once; the stream keeps fewer per lane.
 const MAX_BELLS: usize = 64;
 
@@ -97,11 +94,12 @@ impl Bells {
 
     async fn hear(&mut self) -> Result<Option<Bell>, MessagingError> {
         let consumer = self.consumer().await?;
+        // No heartbeat: async-nats 0.51 falls asleep over the first one and
+        // does not see the bell that follows.
         let mut batch = consumer
             .batch()
             .max_messages(1)
             .expires(WAIT)
-            .heartbeat(HEARTBEAT)
             .messages()
             .await
             .map_err(|error| self.failed(error.into()))?;

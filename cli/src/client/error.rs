@@ -1,0 +1,107 @@
+//! Why the API did not do what it was asked.
+
+use reqwest::{Response, StatusCode, Url};
+use serde::Deserialize;
+
+/// Why the API did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// No answer. Whether the request was carried out is unknown.
+    #[error("cannot reach the API at {base}; start one with `jetlane dev`, or name it by --api")]
+    Unreachable {
+        /// The API.
+        base: Url,
+        /// What the attempt came to.
+        source: reqwest::Error,
+    },
+    /// An answer other than success. The request was not carried out.
+    #[error("{said}")]
+    Refused {
+        /// Its status.
+        status: StatusCode,
+        /// What it says, in one line.
+        said: String,
+    },
+    /// An answer that broke off or that is not what the API should say.
+    #[error("cannot understand the answer of the API at {base}")]
+    Garbled {
+        /// The API.
+        base: Url,
+        /// What is wrong with it.
+        source: anyhow::Error,
+    },
+}
+
+impl ClientError {
+    /// Whether the same request may succeed later.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Garbled { .. } => true,
+            Self::Refused { status, .. } => {
+                status.is_server_error()
+                    || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(status)
+            }
+        }
+    }
+}
+
+/// RFC 9457, as far as a person wants to read it.
+#[derive(Debug, Deserialize)]
+struct Problem {
+    title: Option<String>,
+    detail: Option<String>,
+    #[serde(default)]
+    errors: Vec<FieldError>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FieldError {
+    pointer: String,
+    detail: String,
+}
+
+/// Reads an answer that tells of a failure.
+pub(super) async fn refusal(response: Response) -> ClientError {
+    let status = response.status();
+    let body = response.bytes().await.unwrap_or_default();
+    ClientError::Refused { status, said: tell(status, &body) }
+}
+
+fn tell(status: StatusCode, body: &[u8]) -> String {
+    let Ok(Problem { title, detail, errors }) = serde_json::from_slice(body) else {
+        return format!("the API answered {status}");
+    };
+    let what = title.unwrap_or_else(|| status.to_string());
+    let fields = errors.iter().map(|field| format!("{}: {}", field.pointer, field.detail));
+    let why: Vec<String> = match errors.is_empty() {
+        true => detail.into_iter().collect(),
+        false => fields.collect(),
+    };
+    if why.is_empty() { what } else { format!("{what}: {}", why.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_told_in_one_line() {
+        let body = br##"{"type":"/problems/invalid","title":"Invalid request","status":422,
+            "detail":"1 field is invalid","errors":[{"pointer":"#/lane","detail":"no such lane"}]}"##;
+        assert_eq!(
+            tell(StatusCode::UNPROCESSABLE_ENTITY, body),
+            "Invalid request: #/lane: no such lane"
+        );
+
+        let body = br#"{"title":"Not found","detail":"no such job"}"#;
+        assert_eq!(tell(StatusCode::NOT_FOUND, body), "Not found: no such job");
+    }
+
+    #[test]
+    fn an_answer_from_something_else_is_told_by_its_status() {
+        assert_eq!(
+            tell(StatusCode::BAD_GATEWAY, b"<html>"),
+            "the API answered 502 Bad Gateway"
+        );
+    }
+}

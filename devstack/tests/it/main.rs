@@ -1,0 +1,7 @@
+//! What devstack promises, with real servers.
+
+mod databases;
+mod given;
+mod nats;
+mod orphans;
+mod servers;

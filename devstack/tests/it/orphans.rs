@@ -1,0 +1,107 @@
+//! However a process ends, its servers and their temporary folders go with it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::given::{Folder, eventually};
+
+/// The example `hold`, which `cargo test` builds beside the tests.
+fn hold(temporary: &Folder) -> Command {
+    let tests = std::env::current_exe().unwrap();
+    let hold = tests.ancestors().nth(2).unwrap().join("examples/hold");
+    assert!(hold.is_file(), "build the examples, too: `cargo test -p jetlane-devstack`");
+
+    let mut command = Command::new(hold);
+    command
+        .env("TMPDIR", temporary.path())
+        .env("JETLANE_DEVSTACK", "binaries,wheels")
+        .stdout(Stdio::piped());
+    command
+}
+
+fn given_holder(temporary: &Folder) -> Child {
+    let mut holder = hold(temporary).spawn().unwrap();
+    let printed = BufReader::new(holder.stdout.as_mut().unwrap());
+    assert!(printed.lines().any(|line| line.unwrap() == "holding"));
+    holder
+}
+
+/// The processes, guards among them, that were told of `folder`. Linux only.
+fn processes_of(folder: &Path) -> Vec<PathBuf> {
+    let wanted = folder.to_str().unwrap().as_bytes();
+    let names_it = |process: &PathBuf| {
+        let mut command = Vec::new();
+        fs::File::open(process.join("cmdline"))
+            .and_then(|mut file| file.read_to_end(&mut command))
+            .is_ok_and(|_| command.windows(wanted.len()).any(|window| window == wanted))
+    };
+    let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    processes.filter(names_it).collect()
+}
+
+#[track_caller]
+fn assert_all_goes(temporary: &Folder) {
+    eventually("no process is left", || processes_of(temporary.path()).is_empty());
+    eventually("no folder is left", || temporary.entries().is_empty());
+}
+
+#[test]
+fn a_killed_process_leaves_no_server_and_no_folder() {
+    let temporary = Folder::new();
+    let mut holder = given_holder(&temporary);
+    assert_eq!(temporary.entries().len(), 2);
+    assert!(processes_of(temporary.path()).len() >= 4, "two servers and their guards");
+
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+
+    assert_all_goes(&temporary);
+}
+
+#[test]
+fn a_process_killed_while_its_servers_start_leaves_nothing_either() {
+    let temporary = Folder::new();
+    let mut holder = hold(&temporary).spawn().unwrap();
+    let initialises = |folder: &PathBuf| folder.join("data.new/PG_VERSION").is_file();
+    eventually("initdb is at work", || temporary.entries().iter().any(initialises));
+
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+
+    assert_all_goes(&temporary);
+}
+
+/// As when a system ends a service: every process is told at once.
+#[test]
+fn a_guard_that_is_told_to_end_cleans_up_first() {
+    let temporary = Folder::new();
+    let mut holder = given_holder(&temporary);
+    let terminate = |process: &PathBuf| {
+        let pid = process.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        // It may have gone already, with another one.
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+    };
+
+    processes_of(temporary.path()).iter().for_each(terminate);
+
+    assert_all_goes(&temporary);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+}
+
+/// The guard of a killed process is still at work when the next one comes.
+#[test]
+fn a_kept_folder_can_be_used_again_right_after_a_kill() {
+    let (temporary, kept) = (Folder::new(), Folder::new());
+    for _ in 0..2 {
+        let mut holder = hold(&temporary).arg(kept.path()).spawn().unwrap();
+        let printed = BufReader::new(holder.stdout.as_mut().unwrap());
+        assert!(printed.lines().any(|line| line.unwrap() == "holding"));
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+    }
+    eventually("no process is left", || processes_of(kept.path()).is_empty());
+}

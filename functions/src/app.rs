@@ -1,0 +1,79 @@
+//! What handlers work with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jetlane_core::clock::Clock;
+use jetlane_core::domain::Change;
+use jetlane_core::messaging::Messaging;
+use jetlane_core::outbox::Announcer;
+use jetlane_core::store::Ledger;
+use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::events::Hub;
+use crate::health::NatsHealth;
+use crate::metrics::ApiMetrics;
+
+/// What a Lambda function spends on telling NATS of a change: nothing runs
+/// after its answer.
+const LAMBDA_ANNOUNCE_LIMIT: Duration = Duration::from_millis(250);
+
+/// What handlers work with. Clones share it.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The truth.
+    pub ledger: Ledger,
+    /// Doorbells and the live feed.
+    pub messaging: Messaging,
+    /// Tells NATS of committed changes.
+    pub announcer: Announcer,
+    /// How long it may keep an answer waiting.
+    pub announcing: Announcing,
+    /// What watchers are fed from.
+    pub watching: Watching,
+    /// Stamps and ids.
+    pub clock: Arc<dyn Clock>,
+    /// What absolute URLs begin with, if not what the request says.
+    pub public_url: Option<String>,
+    /// The process's metrics.
+    pub registry: Registry,
+    /// Those of the API.
+    pub metrics: ApiMetrics,
+    /// Whether streams were seen to work lately.
+    pub nats: NatsHealth,
+    /// Cancelled when the process stops taking requests.
+    pub drain: CancellationToken,
+}
+
+/// How long telling NATS may keep an answer waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announcing {
+    /// Until it is sent; the rest happens beside the answer.
+    Beside,
+    /// Until it is stored, within a limit: the process may freeze afterwards.
+    BeforeTheAnswer,
+}
+
+/// What watchers are fed from.
+#[derive(Clone, Debug)]
+pub enum Watching {
+    /// One hub for all watchers of the process.
+    Shared(Hub),
+    /// A hub for each, which lives as long as its stream.
+    PerStream(TaskTracker),
+}
+
+impl App {
+    /// Tells NATS of a committed change. Failing to does not fail the request:
+    /// the outbox has it.
+    pub async fn announce(&self, change: Change) {
+        match self.announcing {
+            Announcing::Beside => self.announcer.announce(change).await,
+            Announcing::BeforeTheAnswer => {
+                self.announcer.announce_within(change, LAMBDA_ANNOUNCE_LIMIT).await;
+            }
+        }
+    }
+}

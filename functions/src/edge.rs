@@ -1,0 +1,154 @@
+//! `edge`: the whole router as a long-lived server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::serve::ListenerExt;
+use jetlane_core::clock::Clock;
+use jetlane_core::config::EdgeConfig;
+use jetlane_core::messaging::Messaging;
+use jetlane_core::outbox::{OutboxMetrics, Relay, announcer};
+use jetlane_core::shutdown::Shutdown;
+use jetlane_core::store::{Ledger, PoolSettings, connect_lazy};
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
+
+use crate::app::{Announcing, App, Watching};
+use crate::events::Hub;
+use crate::health::NatsHealth;
+use crate::metrics::ApiMetrics;
+use crate::router::router;
+
+/// How long a request waits for a connection to the ledger before it is told
+/// to come back.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long, after the last request, published changes may take to be struck out.
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
+
+/// Serves until `shutdown` drains and open requests have ended, or until it
+/// aborts. Neither PostgreSQL nor NATS need be there yet.
+///
+/// # Errors
+///
+/// If an address is none or cannot be listened on; then nothing was served.
+pub async fn run(
+    config: EdgeConfig,
+    clock: Arc<dyn Clock>,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let registry = Registry::new();
+    let metrics = ApiMetrics::new(&registry)?;
+    let outbox_metrics = OutboxMetrics::new(&registry)?;
+    let pool = connect_lazy(&PoolSettings {
+        url: config.database_url.clone(),
+        application_name: "jetlane-edge",
+        max_connections: config.database_max_connections,
+        acquire_timeout: ACQUIRE_TIMEOUT,
+    })
+    .context("DATABASE_URL is no address")?;
+    let ledger = Ledger::new(pool);
+    let messaging = Messaging::connect(&config.nats_url, "jetlane-edge")
+        .await
+        .context("NATS_URL is no address")?;
+    let listener = listen(&config).await?;
+
+    let tasks = TaskTracker::new();
+    // Duties go on while open requests end.
+    let stop = shutdown.abort.child_token();
+    let wake_relay = Arc::new(Notify::new());
+    let (announcer, marker) = announcer(
+        ledger.clone(),
+        messaging.clone(),
+        Arc::clone(&clock),
+        outbox_metrics.clone(),
+        Arc::clone(&wake_relay),
+    );
+    let marker = tasks.spawn(marker.run());
+    let relay = Relay {
+        ledger: ledger.clone(),
+        messaging: messaging.clone(),
+        clock: Arc::clone(&clock),
+        metrics: outbox_metrics,
+        wake: wake_relay,
+        period: config.poll_interval,
+    };
+    tasks.spawn(relay.run(stop.clone()));
+    let (hub, run_hub) = Hub::start(
+        ledger.clone(),
+        messaging.clone(),
+        Arc::clone(&clock),
+        metrics.clone(),
+        stop.clone(),
+    )
+    .await?;
+    tasks.spawn(run_hub);
+    let nats = NatsHealth::unproven();
+    tasks.spawn(nats.clone().watch(messaging.clone(), metrics.clone(), stop.clone()));
+
+    let app = App {
+        ledger: ledger.clone(),
+        messaging,
+        announcer: announcer.clone(),
+        announcing: Announcing::Beside,
+        watching: Watching::Shared(hub),
+        clock,
+        public_url: config.public_url.clone(),
+        registry,
+        metrics,
+        nats,
+        drain: shutdown.drain.clone(),
+    };
+    let router = router(app, &config.cors_origins)?;
+
+    serve(listener, router, &shutdown).await?;
+
+    // What was answered is announced before the process goes.
+    announcer.flush().await;
+    drop(announcer);
+    if tokio::time::timeout(FLUSH_LIMIT, marker).await.is_err() {
+        tracing::warn!("published changes were not struck out; a relay sends them again");
+    }
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    ledger.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn listen(config: &EdgeConfig) -> anyhow::Result<TcpListener> {
+    let address = (config.host.as_str(), config.port);
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {}:{}", config.host, config.port))?;
+    let address: SocketAddr = listener.local_addr()?;
+    tracing::info!(%address, "listening");
+    Ok(listener)
+}
+
+/// Serves until the drain, then waits for open requests, until the abort.
+async fn serve(
+    listener: TcpListener,
+    router: axum::Router,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let listener = listener.tap_io(|stream| {
+        // A frame must not wait for the acknowledgement of the one before it.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot switch Nagle's algorithm off");
+        }
+    });
+    let drain = shutdown.drain.clone();
+    let server = axum::serve(listener, router)
+        .with_graceful_shutdown(async move { drain.cancelled().await });
+    tokio::select! {
+        ended = server.into_future() => ended?,
+        () = shutdown.abort.cancelled() => {}
+    }
+    Ok(())
+}

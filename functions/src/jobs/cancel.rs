@@ -1,0 +1,38 @@
+//! `POST /jobs/{id}/cancel`: asks for a job's end.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use jetlane_core::domain::JobState;
+use jetlane_core::store::Cancelled;
+
+use super::view::{BaseUrl, with_urls};
+use crate::app::App;
+use crate::problem::ApiError;
+use crate::reader::{JobPath, Tenant};
+
+/// 200 with the job if it is cancelled, 202 if it runs and will be; asking
+/// again changes nothing. 409 if it ended otherwise before.
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    JobPath(id): JobPath,
+    base: BaseUrl,
+) -> Result<Response, ApiError> {
+    let not_found = || ApiError::NotFound(format!("job {id}"));
+    match app.ledger.cancel(&tenant, id).await? {
+        Cancelled::Accepted(change) => app.announce(change).await,
+        Cancelled::Already => {}
+        Cancelled::Final(state) => {
+            return Err(ApiError::Conflict { action: "cancelling it", state });
+        }
+        Cancelled::NotFound => return Err(not_found()),
+    }
+    let job = app.ledger.find(&tenant, id).await?.ok_or_else(not_found)?;
+    let status = match job.state {
+        JobState::Running => StatusCode::ACCEPTED,
+        _ => StatusCode::OK,
+    };
+    Ok((status, Json(with_urls(&job, &base)?)).into_response())
+}

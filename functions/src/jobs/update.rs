@@ -1,0 +1,48 @@
+//! `PUT /jobs/{id}`: changes a job that waits.
+
+use axum::Json;
+use axum::extract::State;
+use jetlane_core::domain::JobPatch;
+use jetlane_core::store::Updated;
+use serde_json::{Map, Value};
+
+use super::submit::{LANE_RULE, NAME_LIMIT, SUBMITTER_LIMIT};
+use super::view::{BaseUrl, with_urls};
+use crate::app::App;
+use crate::fields::Fields;
+use crate::problem::ApiError;
+use crate::reader::{JobPath, JsonObject, Tenant};
+
+/// 200 with the job as it is then. Fields that are not given stay; `params` is
+/// replaced whole. 409 once the job has started.
+pub(crate) async fn update(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    JobPath(id): JobPath,
+    base: BaseUrl,
+    JsonObject(body): JsonObject,
+) -> Result<Json<Value>, ApiError> {
+    let patch = read(body)?;
+    let not_found = || ApiError::NotFound(format!("job {id}"));
+    match app.ledger.update(&tenant, id, patch).await? {
+        Updated::Done(change) => app.announce(change).await,
+        Updated::TooLate(state) => return Err(ApiError::Conflict { action: "changing it", state }),
+        Updated::NotFound => return Err(not_found()),
+    }
+    let job = app.ledger.find(&tenant, id).await?.ok_or_else(not_found)?;
+    with_urls(&job, &base).map(Json)
+}
+
+fn read(body: Map<String, Value>) -> Result<JobPatch, ApiError> {
+    let mut fields = Fields::new(body);
+    let patch = JobPatch {
+        name: fields.text("name", NAME_LIMIT),
+        params: fields.params("params"),
+        priority: fields.integer("priority"),
+        submitted_by: fields.nullable_text("submitted_by", SUBMITTER_LIMIT),
+        lane: fields.spelled("lane", LANE_RULE),
+        run_at: fields.time("run_at"),
+    };
+    fields.finish()?;
+    Ok(patch)
+}

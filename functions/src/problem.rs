@@ -1,0 +1,216 @@
+//! The one place where errors become HTTP: RFC 9457 problem documents.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jetlane_core::domain::JobState;
+use jetlane_core::store::StoreError;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+/// What a client is told to wait before it tries again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a request was not carried out. Unless a variant says otherwise, nothing
+/// was written.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The body is no JSON object.
+    #[error("{0}")]
+    NotJson(String),
+    /// There is no such thing, or the caller may not know of it.
+    #[error("{0} not found")]
+    NotFound(String),
+    /// The path does not take this method.
+    #[error("this path does not take this method")]
+    MethodNotAllowed,
+    /// The job's state does not allow it.
+    #[error("{action} is not possible: the job is {state}")]
+    Conflict {
+        /// What was asked for.
+        action: &'static str,
+        /// Where the job stands.
+        state: JobState,
+    },
+    /// The body is longer than any valid one.
+    #[error("the body is longer than {limit} bytes")]
+    TooLarge {
+        /// What is accepted.
+        limit: usize,
+    },
+    /// The body is not said to be JSON.
+    #[error("send the body as application/json")]
+    UnsupportedMediaType,
+    /// Fields, parameters or headers break a rule that the caller can fix.
+    #[error("{}", summary(.0))]
+    Invalid(Vec<Violation>),
+    /// We cannot serve this now. If it was a change, it may or may not have
+    /// been made.
+    #[error("the ledger is not available, try again")]
+    Unavailable(#[source] anyhow::Error),
+    /// The request was sound, but we failed.
+    #[error("the server failed to carry this out")]
+    Internal(#[source] anyhow::Error),
+}
+
+/// One rule that a request broke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Where.
+    pub place: Place,
+    /// What to do about it.
+    pub detail: String,
+}
+
+/// Where in a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A JSON pointer into the body.
+    Pointer(String),
+    /// A query parameter.
+    Parameter(String),
+    /// A part of the path.
+    Path(&'static str),
+    /// A header.
+    Header(&'static str),
+}
+
+impl Violation {
+    /// A violation in the body.
+    pub fn at(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { place: Place::Pointer(pointer.into()), detail: detail.into() }
+    }
+}
+
+/// Written as `{"pointer": …, "detail": …}`, the first name telling the place.
+impl Serialize for Violation {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let (kind, place) = match &self.place {
+            Place::Pointer(pointer) => ("pointer", pointer.as_str()),
+            Place::Parameter(name) => ("parameter", name.as_str()),
+            Place::Path(name) => ("path", *name),
+            Place::Header(name) => ("header", *name),
+        };
+        let mut map = to.serialize_map(Some(2))?;
+        map.serialize_entry(kind, place)?;
+        map.serialize_entry("detail", &self.detail)?;
+        map.end()
+    }
+}
+
+fn summary(violations: &[Violation]) -> String {
+    let parts: Vec<_> = violations
+        .iter()
+        .map(|violation| {
+            let place = match &violation.place {
+                Place::Pointer(name) | Place::Parameter(name) => name.as_str(),
+                Place::Path(name) | Place::Header(name) => name,
+            };
+            format!("{place}: {}", violation.detail)
+        })
+        .collect();
+    parts.join("; ")
+}
+
+impl ApiError {
+    /// A query parameter that breaks a rule.
+    pub fn parameter(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        let place = Place::Parameter(name.into());
+        Self::Invalid(vec![Violation { place, detail: detail.into() }])
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::UnknownLane(lane) => {
+                Self::Invalid(vec![Violation::at("/lane", format!("there is no lane `{lane}`"))])
+            }
+            error if error.is_unavailable() => Self::Unavailable(error.into()),
+            error => Self::Internal(error.into()),
+        }
+    }
+}
+
+/// The types of problem, as relative URIs. Adding one is a reviewed change,
+/// renaming one a breaking change.
+pub const PROBLEM_TYPES: [&str; 9] = [
+    "/problems/not-json",
+    "/problems/not-found",
+    "/problems/method-not-allowed",
+    "/problems/conflict",
+    "/problems/too-large",
+    "/problems/unsupported-media-type",
+    "/problems/invalid",
+    "/problems/unavailable",
+    "/problems/internal",
+];
+
+#[derive(serde::Serialize)]
+struct Problem {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Violation>,
+}
+
+impl ApiError {
+    fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::NotJson(_) => (StatusCode::BAD_REQUEST, PROBLEM_TYPES[0], "Not JSON"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, PROBLEM_TYPES[1], "Not found"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, PROBLEM_TYPES[2], "Method not allowed")
+            }
+            Self::Conflict { .. } => (StatusCode::CONFLICT, PROBLEM_TYPES[3], "Conflict"),
+            Self::TooLarge { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, PROBLEM_TYPES[4], "Body too large")
+            }
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, PROBLEM_TYPES[5], "Unsupported media type")
+            }
+            Self::Invalid(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, PROBLEM_TYPES[6], "Invalid request")
+            }
+            Self::Unavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, PROBLEM_TYPES[7], "Unavailable")
+            }
+            Self::Internal(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, PROBLEM_TYPES[8], "Internal error")
+            }
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        // Logged here and nowhere below: this is where it is handled.
+        match &self {
+            Self::Internal(cause) => {
+                tracing::error!(error = format!("{cause:#}"), "request failed");
+            }
+            Self::Unavailable(cause) => {
+                tracing::warn!(error = format!("{cause:#}"), "request turned away");
+            }
+            _ => {}
+        }
+        let (status, r#type, title) = self.kind();
+        let detail = self.to_string();
+        let is_temporary = matches!(self, Self::Unavailable(_));
+        let errors = match self {
+            Self::Invalid(violations) => violations,
+            _ => Vec::new(),
+        };
+        let problem = Problem { r#type, title, status: status.as_u16(), detail, errors };
+        let mut response = (status, Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if is_temporary {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+        }
+        response
+    }
+}

@@ -1,0 +1,126 @@
+//! Hearing a lane's doorbells for the dispatcher.
+
+use jetlane_core::domain::LaneName;
+use jetlane_core::messaging::{Bell, Bells, Messaging, MessagingError};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Pauses;
+use crate::board::Verdict;
+use crate::metrics::Metrics;
+
+/// Bells were heard: what is to become of them?
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The place of their lane.
+    pub(crate) lane: usize,
+    /// Takes the verdict. Dropped without one, the bells are given back.
+    pub(crate) verdict: oneshot::Sender<Verdict>,
+}
+
+/// Listens to the bells of one lane.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    /// The place of the lane.
+    pub(crate) place: usize,
+    /// Its name.
+    pub(crate) lane: LaneName,
+    /// Whence the bells.
+    pub(crate) messaging: Messaging,
+    /// Whether the dispatcher has room, and nothing but a bell can tell it of
+    /// work in this lane.
+    pub(crate) is_wanted: watch::Receiver<bool>,
+    /// The dispatcher.
+    pub(crate) calls: mpsc::Sender<Call>,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
+}
+
+/// The dispatcher has ended.
+struct Ended;
+
+impl Listener {
+    /// Listens until `stop`. A request for a bell that is under way is not
+    /// taken back before: its bell would be lost to other workers for a while.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        stop.run_until_cancelled(self.listen()).await;
+    }
+
+    async fn listen(&mut self) {
+        let mut link = self.messaging.link();
+        let mut pauses = Pauses::new();
+        loop {
+            let Ok(generation) = link.wait_for(|link| link.is_up).await.map(|up| up.generation)
+            else {
+                return;
+            };
+            tokio::select! {
+                ended = self.attend(&mut pauses) => match ended {
+                    Ok(Ended) => return,
+                    Err(error) => {
+                        let error = anyhow::Error::new(error);
+                        tracing::debug!(error = format!("{error:#}"), lane = %self.lane, "cannot hear doorbells");
+                        sleep(pauses.next()).await;
+                    }
+                },
+                // What was asked over the old connection nobody answers.
+                _ = link.wait_for(|link| link.generation != generation) => {}
+            }
+        }
+    }
+
+    async fn attend(&mut self, pauses: &mut Pauses) -> Result<Ended, MessagingError> {
+        let mut bells = Bells::new(self.messaging.clone(), self.lane.clone());
+        loop {
+            if self.is_wanted.wait_for(|is_wanted| *is_wanted).await.is_err() {
+                return Ok(Ended);
+            }
+            let heard = bells.wait().await?;
+            pauses.reset();
+            let Some(bell) = heard else { continue };
+            // At once, before looking for more bells: a job waits.
+            let verdict = self.respond(vec![bell]).await;
+
+            // One more claim for all that rang meanwhile, not one for each.
+            if verdict == Verdict::Answer && *self.is_wanted.borrow() {
+                let more = bells.take_waiting().await?;
+                if !more.is_empty() {
+                    self.respond(more).await;
+                }
+            }
+        }
+    }
+
+    /// Asks what is to become of the bells, and does it.
+    async fn respond(&self, bells: Vec<Bell>) -> Verdict {
+        let verdict = self.ask().await.unwrap_or(Verdict::GiveBack);
+        let count = bells.len();
+        match verdict {
+            Verdict::Answer | Verdict::AnswerAndRing => {
+                self.metrics.count_bells(&self.lane, "answered", count);
+                for bell in bells {
+                    bell.answer().await;
+                }
+            }
+            Verdict::GiveBack => {
+                self.metrics.count_bells(&self.lane, "given_back", count);
+                for bell in bells {
+                    bell.give_back().await;
+                }
+            }
+        }
+        if verdict == Verdict::AnswerAndRing
+            && let Err(error) = self.messaging.ring(&self.lane, None).await
+        {
+            tracing::debug!(%error, "cannot ring once more; other workers look at their next sweep");
+        }
+        verdict
+    }
+
+    async fn ask(&self) -> Option<Verdict> {
+        let (verdict, answer) = oneshot::channel();
+        self.calls.send(Call { lane: self.place, verdict }).await.ok()?;
+        answer.await.ok()
+    }
+}
