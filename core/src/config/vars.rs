@@ -151,7 +151,7 @@ impl Vars {
         };
         // sqlx warns of each slow statement with its text: the ledger's own
         // statement time-out is the bound that counts.
-        Ok((self.text("LOG").unwrap_or("info,sqlx=error").to_owned(), format))
+        Ok((self.text("LOG").unwrap_or("info,async_nats=warn,sqlx=error").to_owned(), format))
     }
 }
 

@@ -96,7 +96,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_name_is_its_own_spelling(text in "[a-z][a-z0-9-]{0,31}") {
-            prop_assert_eq!(text.parse::<LaneName>().unwrap().as_str(), text);
+            let name: LaneName = text.parse().unwrap();
+            prop_assert_eq!(name.as_str(), text);
         }
 
         #[test]

@@ -1,0 +1,130 @@
+//! What the tests start from.
+
+use std::num::NonZeroI32;
+use std::time::Duration;
+
+use jetlane_core::domain::{
+    Change, Claimed, Job, JobId, LaneName, NewJob, Outcome, RunAt, Settlement, TenantName, Tool,
+    WorkerId,
+};
+use jetlane_core::store::{Claim, Ledger, PoolSettings, connect, migrate};
+use jetlane_devstack::TestDatabase;
+use serde_json::Map;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+
+/// A migrated ledger of the test's own.
+pub(crate) struct Given {
+    pub(crate) ledger: Ledger,
+    /// To look behind the ledger's back.
+    pub(crate) pool: PgPool,
+    pub(crate) url: String,
+    _database: TestDatabase,
+}
+
+pub(crate) async fn given_a_ledger() -> Given {
+    let database = jetlane_devstack::database(|url| async move { migrate(&url).await.map(drop) })
+        .await
+        .unwrap();
+    let pool = connect(&settings(&database.url, 20)).await.unwrap();
+    Given {
+        ledger: Ledger::new(pool.clone()),
+        pool,
+        url: database.url.clone(),
+        _database: database,
+    }
+}
+
+pub(crate) fn settings(url: &str, max_connections: u32) -> PoolSettings {
+    PoolSettings {
+        url: url.to_owned(),
+        application_name: "ledger-test",
+        max_connections,
+        acquire_timeout: Duration::from_secs(20),
+    }
+}
+
+pub(crate) fn job(name: &str) -> NewJob {
+    NewJob {
+        id: JobId(Uuid::now_v7()),
+        tenant: TenantName::default(),
+        lane: LaneName::default(),
+        name: name.to_owned(),
+        tool: Tool::Simulate,
+        params: Map::new(),
+        priority: 0,
+        submitted_by: None,
+        run_at: RunAt::Now,
+        timeout: None,
+        max_attempts: NonZeroI32::new(3).unwrap(),
+        concurrency_key: None,
+        traceparent: None,
+    }
+}
+
+pub(crate) fn a_worker() -> WorkerId {
+    WorkerId(Uuid::now_v7())
+}
+
+impl Given {
+    pub(crate) async fn accept(&self, new: NewJob) -> JobId {
+        self.ledger.accept(new).await.unwrap().job.id
+    }
+
+    pub(crate) async fn claim(&self, worker: WorkerId, slots: i32) -> Vec<Claimed> {
+        self.claim_with_change(worker, slots).await.0
+    }
+
+    pub(crate) async fn claim_with_change(
+        &self,
+        worker: WorkerId,
+        slots: i32,
+    ) -> (Vec<Claimed>, Change) {
+        let claim = Claim {
+            lane: LaneName::default(),
+            worker,
+            gpu_ids: (0..slots).collect(),
+            lease: LEASE,
+        };
+        self.ledger.claim(&claim).await.unwrap()
+    }
+
+    pub(crate) async fn settle(&self, claimed: &Claimed, outcome: Outcome) -> Change {
+        let settlement = Settlement {
+            lease: claimed.lease,
+            outcome,
+            execution_time: Duration::from_millis(1500),
+        };
+        self.ledger.settle(settlement, claimed.is_keyed).await.unwrap()
+    }
+
+    pub(crate) async fn find(&self, id: JobId) -> Job {
+        self.ledger.find(&TenantName::default(), id).await.unwrap().unwrap()
+    }
+
+    /// The kinds of a job's events, after checking that they are numbered 1, 2, 3, ….
+    pub(crate) async fn kinds(&self, id: JobId) -> Vec<&'static str> {
+        let events = self.ledger.events_of(id, 0, 1000).await.unwrap();
+        let seqs: Vec<_> = events.iter().map(|event| event.seq).collect();
+        assert_eq!(seqs, (1..=i32::try_from(seqs.len()).unwrap()).collect::<Vec<_>>());
+        assert!(events.is_sorted_by_key(|event| (event.xid, event.seq)), "{events:?}");
+        events.iter().map(|event| event.kind.as_str()).collect()
+    }
+
+    /// Moves the ledger's clock.
+    pub(crate) async fn advance(&self, by: Duration) {
+        let text = format!(
+            "CREATE OR REPLACE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql STABLE
+             RETURN now() + interval '{} ms'",
+            by.as_millis()
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&self.pool).await.unwrap();
+    }
+}
+
+/// The lanes that a change rings.
+pub(crate) fn rung(change: &Change) -> Vec<&str> {
+    change.unsent.iter().filter_map(|unsent| Some(unsent.ring.as_ref()?.as_str())).collect()
+}

@@ -1,0 +1,129 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
+use jetlane_core::domain::{JobId, JobPatch, NewJob, Outcome, TenantName};
+
+use crate::given::{Given, a_worker, given_a_ledger, job, rung};
+
+fn keyed(name: &str, priority: i32) -> NewJob {
+    NewJob { concurrency_key: Some("model-7".to_owned()), priority, ..job(name) }
+}
+
+async fn next(given: &Given) -> Option<JobId> {
+    given.claim(a_worker(), 9).await.first().map(|claimed| claimed.lease.job_id)
+}
+
+#[tokio::test]
+async fn one_job_of_a_key_runs_at_a_time() {
+    let given = given_a_ledger().await;
+    let first = given.accept(keyed("first", 0)).await;
+    let second = given.accept(keyed("second", 0)).await;
+
+    let claimed = given.claim(a_worker(), 9).await;
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(claimed[0].lease.job_id, first);
+    assert_eq!(next(&given).await, None);
+
+    let change = given.settle(&claimed[0], Outcome::Completed { result: None }).await;
+    assert_eq!(rung(&change), ["default"], "the freed key rings the lane that waits for it");
+    assert_eq!(next(&given).await, Some(second));
+}
+
+#[tokio::test]
+async fn a_key_is_a_tenants_own() {
+    let given = given_a_ledger().await;
+    given.accept(keyed("mine", 0)).await;
+    given.accept(NewJob { tenant: "other".parse().unwrap(), ..keyed("theirs", 0) }).await;
+
+    assert_eq!(given.claim(a_worker(), 9).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_better_job_that_joins_goes_first() {
+    let given = given_a_ledger().await;
+    given.accept(keyed("low", 0)).await;
+    let high = given.accept(keyed("high", 5)).await;
+
+    assert_eq!(next(&given).await, Some(high));
+}
+
+#[tokio::test]
+async fn a_job_made_better_while_it_is_held_back_goes_first() {
+    let given = given_a_ledger().await;
+    given.accept(keyed("first", 0)).await;
+    let second = given.accept(keyed("second", 0)).await;
+
+    let patch = JobPatch { priority: Some(9), ..JobPatch::default() };
+    let change = given.ledger.update(&TenantName::default(), second, patch).await.unwrap();
+
+    drop(change);
+    assert_eq!(next(&given).await, Some(second));
+}
+
+#[tokio::test]
+async fn cancelling_or_deleting_the_next_job_lets_the_one_behind_it_go() {
+    for is_deleted in [false, true] {
+        let given = given_a_ledger().await;
+        let first = given.accept(keyed("first", 0)).await;
+        let second = given.accept(keyed("second", 0)).await;
+
+        let tenant = TenantName::default();
+        if is_deleted {
+            given.ledger.delete(&tenant, first).await.map(drop).unwrap();
+        } else {
+            given.ledger.cancel(&tenant, first).await.map(drop).unwrap();
+        }
+
+        assert_eq!(next(&given).await, Some(second));
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_waits_out_a_backoff_does_not_keep_the_key() {
+    let given = given_a_ledger().await;
+    given.accept(keyed("flaky", 0)).await;
+    let second = given.accept(keyed("second", 0)).await;
+    let claimed = given.claim(a_worker(), 9).await.remove(0);
+
+    let error = jetlane_core::domain::JobError {
+        kind: jetlane_core::domain::ErrorKind::Transient,
+        message: "again".to_owned(),
+    };
+    let after = std::time::Duration::from_mins(1);
+    drop(given.settle(&claimed, Outcome::Retry { after, error }).await);
+
+    assert_eq!(next(&given).await, Some(second));
+}
+
+/// Submitters, claimers and settlers at once: never two of a key, and none is
+/// left behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn parallel_claimers_never_exceed_a_key_and_all_its_jobs_run() {
+    const JOBS: usize = 40;
+
+    let given = given_a_ledger().await;
+    let (running, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let submit = async {
+        join_all(
+            (0..JOBS).map(|n| given.accept(keyed("contended", i32::try_from(n % 3).unwrap()))),
+        )
+        .await;
+    };
+    let work = join_all((0..6).map(|_| async {
+        let worker = a_worker();
+        while done.load(Ordering::SeqCst) < JOBS {
+            for claimed in given.claim(worker, 4).await {
+                assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0, "two of one key ran");
+                tokio::task::yield_now().await;
+                running.fetch_sub(1, Ordering::SeqCst);
+                drop(given.settle(&claimed, Outcome::Completed { result: None }).await);
+                done.fetch_add(1, Ordering::SeqCst);
+            }
+            tokio::task::yield_now().await;
+        }
+    }));
+    let both = async { tokio::join!(submit, work) };
+    tokio::time::timeout(std::time::Duration::from_mins(1), both).await.unwrap();
+
+    assert_eq!(done.load(Ordering::SeqCst), JOBS);
+}

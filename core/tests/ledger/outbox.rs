@@ -1,0 +1,48 @@
+use std::time::Duration;
+
+use crate::given::{given_a_ledger, job};
+
+const HOLD: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn a_row_is_due_only_after_its_committer_had_time_and_is_taken_by_one_relay() {
+    let given = given_a_ledger().await;
+    let accepted = given.ledger.accept(job("owed")).await.unwrap();
+
+    assert!(given.ledger.take_due(10, HOLD).await.unwrap().is_empty());
+    given.advance(Duration::from_secs(2)).await;
+    let taken = given.ledger.take_due(10, HOLD).await.unwrap();
+    let by_another = given.ledger.take_due(10, HOLD).await.unwrap();
+
+    assert_eq!(taken, accepted.change.unsent, "as it was owed at first");
+    assert!(by_another.is_empty());
+    given.advance(Duration::from_secs(8)).await;
+    assert_eq!(given.ledger.take_due(10, HOLD).await.unwrap().len(), 1, "a relay died with it");
+}
+
+#[tokio::test]
+async fn what_is_struck_out_is_owed_no_more() {
+    let given = given_a_ledger().await;
+    let accepted = given.ledger.accept(job("sent")).await.unwrap();
+
+    let ids: Vec<_> = accepted.change.unsent.iter().map(|unsent| unsent.outbox_id).collect();
+    given.ledger.strike_out(&ids).await.unwrap();
+
+    assert_eq!(given.ledger.outbox_due_in().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_row_refused_too_often_is_set_aside_and_blocks_nobody() {
+    let given = given_a_ledger().await;
+    let accepted = given.ledger.accept(job("unsendable")).await.unwrap();
+    let ids: Vec<_> = accepted.change.unsent.iter().map(|unsent| unsent.outbox_id).collect();
+
+    let mut aside = 0;
+    for _ in 0..20 {
+        aside += given.ledger.count_refusals(&ids).await.unwrap();
+    }
+    given.advance(Duration::from_mins(1)).await;
+
+    assert_eq!(aside, 1);
+    assert!(given.ledger.take_due(10, HOLD).await.unwrap().is_empty());
+}

@@ -1,0 +1,46 @@
+use jetlane_core::domain::{Outcome, TenantName};
+use jetlane_core::store::{Held, Renewed};
+
+use crate::given::{LEASE, a_worker, given_a_ledger, job};
+
+#[tokio::test]
+async fn a_renewal_keeps_what_is_held_and_tells_what_is_not() {
+    let given = given_a_ledger().await;
+    let worker = a_worker();
+    given.accept(job("kept")).await;
+    given.accept(job("settled meanwhile")).await;
+    let claimed = given.claim(worker, 2).await;
+    drop(given.settle(&claimed[1], Outcome::Released).await);
+    let held: Vec<_> =
+        claimed.iter().map(|claimed| Held { lease: claimed.lease, progress: Some(0.5) }).collect();
+
+    let renewed = given.ledger.renew(worker, &held, LEASE).await.unwrap();
+
+    let kept = Renewed { lease: claimed[0].lease, is_cancel_requested: false };
+    assert_eq!(renewed, [kept]);
+    assert_eq!(given.find(kept.lease.job_id).await.progress, Some(0.5));
+}
+
+#[tokio::test]
+async fn a_renewal_tells_that_the_end_was_asked_for() {
+    let given = given_a_ledger().await;
+    let worker = a_worker();
+    let id = given.accept(job("unwanted")).await;
+    let claimed = given.claim(worker, 1).await.remove(0);
+    given.ledger.cancel(&TenantName::default(), id).await.map(drop).unwrap();
+
+    let held = Held { lease: claimed.lease, progress: None };
+    let renewed = given.ledger.renew(worker, &[held], LEASE).await.unwrap();
+
+    assert_eq!(renewed, [Renewed { lease: claimed.lease, is_cancel_requested: true }]);
+}
+
+#[tokio::test]
+async fn another_worker_cannot_renew() {
+    let given = given_a_ledger().await;
+    given.accept(job("mine")).await;
+    let claimed = given.claim(a_worker(), 1).await.remove(0);
+
+    let held = Held { lease: claimed.lease, progress: None };
+    assert!(given.ledger.renew(a_worker(), &[held], LEASE).await.unwrap().is_empty());
+}
