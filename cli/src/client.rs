@@ -12,5 +12,5 @@ pub(crate) use api::Api;
 pub(crate) use error::ClientError;
 pub(crate) use event::JobEvent;
 pub(crate) use feed::{Feed, FeedFilter, Sighting};
-pub(crate) use job::{CancelAnswer, Failure, JobFilter, JobView, NewJob};
+pub(crate) use job::{CancelAnswer, JobFilter, JobView, NewJob};
 pub(crate) use repeats::Repeats;

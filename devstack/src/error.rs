@@ -21,7 +21,7 @@ pub enum DevstackError {
         expected: &'static str,
     },
     /// No source had the server.
-    #[error("no {product} {minimum} or newer: {tried}; install {install}, or set {url_variable}")]
+    #[error("no {product} {minimum} or newer: {tried}; {remedies}")]
     Unavailable {
         /// The server.
         product: &'static str,
@@ -29,10 +29,8 @@ pub enum DevstackError {
         minimum: String,
         /// What was tried, and why it did not help.
         tried: String,
-        /// What would help on this platform.
-        install: String,
-        /// The variable that would name one.
-        url_variable: &'static str,
+        /// What would help.
+        remedies: String,
     },
     /// The server that was given does not answer.
     #[error("the server at {variable} does not answer")]

@@ -14,12 +14,9 @@ use crate::account::{Account, make_readable_folder};
 use crate::error::DevstackError;
 use crate::settings::Settings;
 
-/// How long a guard whose owner has died may take to stop its server.
+/// How long a lock may outlast its owner, while the guard stops the server and processes that
+/// happen to have been forked meanwhile go their own ways.
 const AFTERLIFE: Duration = Duration::from_secs(30);
-
-/// How long a lock may last without meaning anything: a process that was forked anywhere in the
-/// owner holds a copy of it until it executes its program.
-const FORKS: Duration = Duration::from_millis(500);
 
 /// How often a lock is tried that someone holds.
 const POLL: Duration = Duration::from_millis(20);
@@ -87,24 +84,25 @@ impl Folder {
 
 /// Locks `folder` for this process, and for whom it passes the lock on to.
 ///
-/// A process that lives is hardly waited for; the guard of one that has died is.
+/// The file says who holds the lock, and whether the guard has ended since. A holder that lives is
+/// not waited for; what remains of one that has ended is.
 async fn lock(folder: &Path) -> Result<File, DevstackError> {
     let path = folder.join("lock");
     let io = || DevstackError::io(format!("lock {}", path.display()));
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(false).open(&path).map_err(io())?;
 
-    let begun = Instant::now();
+    let deadline = Instant::now() + AFTERLIFE;
     loop {
         match file.try_lock() {
             Ok(()) => break,
             Err(TryLockError::Error(error)) => return Err(io()(error)),
             Err(TryLockError::WouldBlock) => {}
         }
-        let holder = fs::read_to_string(&path).map_err(io())?.trim().to_owned();
-        let patience = if lives(&holder) { FORKS } else { AFTERLIFE };
-        if begun.elapsed() >= patience {
-            return Err(DevstackError::InUse { folder: folder.to_owned(), pid: holder });
+        let said = fs::read_to_string(&path).map_err(io())?;
+        if lives(said.trim()) || Instant::now() >= deadline {
+            let pid = said.lines().next().unwrap_or_default().to_owned();
+            return Err(DevstackError::InUse { folder: folder.to_owned(), pid });
         }
         sleep(POLL).await;
     }
@@ -114,8 +112,48 @@ async fn lock(folder: &Path) -> Result<File, DevstackError> {
     Ok(file)
 }
 
-fn lives(pid: &str) -> bool {
-    let pid = pid.parse().ok().and_then(Pid::from_raw);
+/// Whether `holder` is a process, and nothing but one, that lives.
+fn lives(holder: &str) -> bool {
+    let pid = holder.parse().ok().and_then(Pid::from_raw);
     // A process that we may not signal lives, too.
     pid.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given_lock(said: &str) -> (PathBuf, File) {
+        let folder = std::env::temp_dir().join(format!("jetlane-lock-{}", Uuid::now_v7()));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("lock"), said).unwrap();
+        let held = File::open(folder.join("lock")).unwrap();
+        held.lock().unwrap();
+        (folder, held)
+    }
+
+    #[tokio::test]
+    async fn a_holder_that_lives_is_not_waited_for() {
+        let (folder, _held) = given_lock(&format!("{}\n", std::process::id()));
+        let error = lock(&folder).await.unwrap_err();
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(matches!(error, DevstackError::InUse { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_remains_of_a_holder_that_has_ended_is_waited_for() {
+        let (folder, held) = given_lock(&format!("{}\nended\n", std::process::id()));
+        let release = async {
+            // Lets the other side find the lock taken first.
+            tokio::task::yield_now().await;
+            drop(held);
+        };
+
+        let (locked, ()) = tokio::join!(lock(&folder), release);
+
+        let said = fs::read_to_string(folder.join("lock")).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        locked.unwrap();
+        assert_eq!(said, format!("{}\n", std::process::id()));
+    }
 }

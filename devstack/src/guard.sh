@@ -13,7 +13,8 @@
 # that the owner is done or dead: the guard stops the server, cleans up and exits.
 #
 # The owner may have passed a locked file as standard error. The servers inherit it as descriptor
-# 9, so that the lock lasts until the last process that works in FOLDER is gone.
+# 9, so that the lock lasts until the last process that works in FOLDER is gone. In the end the
+# guard adds `ended` to the file: whoever holds the lock now is about to go.
 set -u
 umask 077
 
@@ -23,15 +24,16 @@ exec 3<&0 </dev/null 9>&2 2>&1
 
 server=''
 obeying=''
+told=''
 
-# Sends the signals of $1 in turn until the server is gone. Runs beside the `wait` that reaps it.
+# Sends the signals of $1 in turn until the server is gone, each again and again: a process that
+# has just been started does not hear it yet. Runs beside the `wait` that reaps the server.
 end_server() {
     for step in $1; do
-        kill -s "${step%:*}" "$server" 2>/dev/null || return 0
         polls=$((${step#*:} * 50))
         while [ "$polls" -gt 0 ]; do
+            kill -s "${step%:*}" "$server" 2>/dev/null || return 0
             sleep 0.02
-            kill -s 0 "$server" 2>/dev/null || return 0
             polls=$((polls - 1))
         done
     done
@@ -46,9 +48,10 @@ obey() {
     esac
 }
 
-# Ends `obey` before its pid of the server can mean anything else.
+# Ends `obey` before its pid of the server can mean anything else. By KILL, because a subshell that
+# has just been forked still has our traps, and would forget any other signal.
 dismiss() {
-    kill "$obeying" 2>/dev/null
+    kill -s KILL "$obeying" 2>/dev/null
     wait "$obeying" 2>/dev/null
     obeying=''
 }
@@ -57,11 +60,15 @@ dismiss() {
 run() {
     greeting=$1
     shift
+    # Never `finish` between the start of a process and the note of its pid.
+    trap 'told=yes' HUP INT TERM
     "$@" >>"$folder/server.log" 2>&1 3<&- &
     server=$!
-    [ -z "$greeting" ] || echo "$greeting $server"
     obey >/dev/null 2>&1 9>&- &
     obeying=$!
+    trap finish HUP INT TERM
+    [ -z "$told" ] || finish
+    [ -z "$greeting" ] || echo "$greeting $server"
     wait "$server"
     status=$?
     server=''
@@ -93,6 +100,7 @@ finish() {
             polls=$((polls - 1))
         done
     fi
+    echo ended >&9
     exit 0
 }
 trap finish HUP INT TERM

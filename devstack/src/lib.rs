@@ -51,6 +51,7 @@ mod program;
 mod server;
 mod settings;
 mod sources;
+mod sql;
 mod stack;
 mod test_database;
 mod version;

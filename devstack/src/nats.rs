@@ -3,10 +3,8 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::ensure;
-use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::account;
@@ -26,12 +24,6 @@ const STOP: &str = "TERM:20 KILL:5";
 
 /// How often to try with other ports after someone took ours.
 const PORT_TRIES: u32 = 5;
-
-/// How long to wait for our port when starting again.
-const PORT_WAIT: Duration = Duration::from_secs(10);
-
-/// How often to try our port again.
-const PORT_POLL: Duration = Duration::from_millis(50);
 
 /// A NATS server with JetStream: one of our own, or one that was given.
 ///
@@ -174,17 +166,7 @@ impl Nats {
     pub async fn start_again(&mut self) -> Result<(), DevstackError> {
         let url = self.url.clone();
         let Own { server, name, .. } = self.own()?;
-        let deadline = Instant::now() + PORT_WAIT;
-        loop {
-            match server.start(|| is_called(&url, name)).await {
-                Err(DevstackError::Exited { log, .. })
-                    if ports::was_taken(&log) && Instant::now() < deadline =>
-                {
-                    sleep(PORT_POLL).await;
-                }
-                done => return done,
-            }
-        }
+        server.start_again(|| is_called(&url, name)).await
     }
 
     /// Removes all that a stopped server has stored.

@@ -2,11 +2,8 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::time::Duration;
 
-use anyhow::{Context, ensure};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use tokio::time::timeout;
+use anyhow::ensure;
 use uuid::Uuid;
 
 use crate::account;
@@ -19,6 +16,7 @@ use crate::product::POSTGRESQL;
 use crate::server::Server;
 use crate::settings::Settings;
 use crate::sources::{self, Found};
+use crate::sql;
 use crate::version::Version;
 
 /// A fast shutdown, an immediate one, and the end.
@@ -26,9 +24,6 @@ const STOP: &str = "INT:20 QUIT:5 KILL:5";
 
 /// How often to try with another port after someone took ours.
 const PORT_TRIES: u32 = 5;
-
-/// How long a server may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// A PostgreSQL server: one of our own, or one that was given.
 ///
@@ -39,7 +34,15 @@ pub struct Postgres {
     /// With the database that always exists.
     admin_url: String,
     /// `None` if it was given.
-    server: Option<Server>,
+    own: Option<Own>,
+}
+
+/// What we know of a server of our own.
+#[derive(Debug)]
+struct Own {
+    server: Server,
+    /// What the server calls itself, which no other does.
+    name: String,
 }
 
 impl Postgres {
@@ -59,7 +62,7 @@ impl Postgres {
     async fn given(url: &str) -> Result<Self, DevstackError> {
         let admin_url = without_driver(url);
         let variable = POSTGRESQL.url_variable;
-        let found = show(&admin_url, "SHOW server_version")
+        let found = sql::show(&admin_url, "SHOW server_version")
             .await
             .map_err(|source| DevstackError::GivenSilent { variable, source })?;
 
@@ -67,7 +70,7 @@ impl Postgres {
             Some(version) if version < POSTGRESQL.minimum => {
                 Err(DevstackError::too_old(variable, version, POSTGRESQL.minimum))
             }
-            _ => Ok(Self { admin_url, server: None }),
+            _ => Ok(Self { admin_url, own: None }),
         }
     }
 
@@ -113,13 +116,13 @@ impl Postgres {
 
         let admin_url = format!("postgresql://postgres@127.0.0.1:{port}/postgres");
         server.start(|| is_called(&admin_url, &name)).await?;
-        Ok(Self { admin_url, server: Some(server) })
+        Ok(Self { admin_url, own: Some(Own { server, name }) })
     }
 
     /// Whether it is one of our own, which nobody else uses and which ends with us.
     #[must_use]
     pub fn is_own(&self) -> bool {
-        self.server.is_some()
+        self.own.is_some()
     }
 
     /// The URL of one of its databases.
@@ -134,10 +137,10 @@ impl Postgres {
         &self.admin_url
     }
 
-    /// The postmaster's process. `None` if the server was given.
+    /// The postmaster's process. `None` while it is down, and if the server was given.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.server.as_ref().and_then(Server::pid)
+        self.own.as_ref().and_then(|own| own.server.pid())
     }
 
     /// Makes an empty database.
@@ -146,9 +149,7 @@ impl Postgres {
     ///
     /// [`DevstackError::DatabaseName`], or [`DevstackError::Sql`], also if it exists.
     pub async fn create_database(&self, name: &str) -> Result<(), DevstackError> {
-        let name = checked(name)?;
-        let statement = format!("CREATE DATABASE {name}");
-        execute(&self.admin_url, statement, format!("create database {name}")).await
+        sql::create_database(&self.admin_url, name).await
     }
 
     /// Makes a database that is a copy of `template`, to which nobody may be connected.
@@ -157,9 +158,7 @@ impl Postgres {
     ///
     /// As [`Postgres::create_database`].
     pub async fn copy_database(&self, template: &str, name: &str) -> Result<(), DevstackError> {
-        let (template, name) = (checked(template)?, checked(name)?);
-        let statement = format!("CREATE DATABASE {name} TEMPLATE {template}");
-        execute(&self.admin_url, statement, format!("copy database {template} to {name}")).await
+        sql::copy_database(&self.admin_url, template, name).await
     }
 
     /// Removes a database, if it exists, and ends who is connected to it.
@@ -168,61 +167,62 @@ impl Postgres {
     ///
     /// [`DevstackError::DatabaseName`] or [`DevstackError::Sql`].
     pub async fn drop_database(&self, name: &str) -> Result<(), DevstackError> {
-        drop_database(&self.admin_url, name).await
+        sql::drop_database(&self.admin_url, name).await
     }
 
-    /// Stops a server of our own and waits until it has ended. Leaves one that was given alone.
+    /// Ends the postmaster at once by SIGKILL, and waits until it is gone. Its children follow.
+    ///
+    /// # Errors
+    ///
+    /// [`DevstackError::NotOurs`] if the server was given.
+    pub async fn kill(&mut self) -> Result<(), DevstackError> {
+        self.own()?.server.kill().await
+    }
+
+    /// Stops the server in good order, and waits until it is gone. Its data stays.
+    ///
+    /// # Errors
+    ///
+    /// [`DevstackError::NotOurs`] if the server was given.
+    pub async fn stop_server(&mut self) -> Result<(), DevstackError> {
+        self.own()?.server.stop().await
+    }
+
+    /// Starts the server on its former port, with its data. Does nothing if it runs.
+    ///
+    /// # Errors
+    ///
+    /// [`DevstackError::NotOurs`] if the server was given; [`DevstackError::Exited`] if it gives
+    /// up, which it may be asked to start again after.
+    pub async fn start_again(&mut self) -> Result<(), DevstackError> {
+        let admin_url = self.admin_url.clone();
+        let Own { server, name } = self.own()?;
+        if server.pid().is_none() {
+            forget_crash(server.folder())?;
+        }
+        server.start_again(|| is_called(&admin_url, name)).await
+    }
+
+    /// Stops a server of our own for good and waits until it has ended. Leaves one that was given alone.
     ///
     /// # Errors
     ///
     /// [`DevstackError::TooSlow`]; its guard goes on trying.
     pub async fn stop(self) -> Result<(), DevstackError> {
-        match self.server {
-            Some(server) => server.end().await,
+        match self.own {
+            Some(own) => own.server.end().await,
             None => Ok(()),
         }
     }
-}
 
-/// As [`Postgres::drop_database`].
-pub(crate) async fn drop_database(admin_url: &str, name: &str) -> Result<(), DevstackError> {
-    let name = checked(name)?;
-    let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-    execute(admin_url, statement, format!("drop database {name}")).await
-}
-
-/// `CREATE DATABASE` takes no parameters: only names that need no quotes get into a statement.
-fn checked(name: &str) -> Result<&str, DevstackError> {
-    let well_formed = (1..=63).contains(&name.len())
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-
-    if well_formed { Ok(name) } else { Err(DevstackError::DatabaseName(name.to_owned())) }
-}
-
-async fn execute(url: &str, statement: String, action: String) -> Result<(), DevstackError> {
-    let run = async {
-        let mut connection = PgConnection::connect(url).await?;
-        sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;
-        connection.close().await
-    };
-    run.await.map_err(DevstackError::sql(action))
-}
-
-/// The answer to a `SHOW` statement.
-async fn show(url: &str, statement: &'static str) -> anyhow::Result<String> {
-    let ask = async {
-        let mut connection = PgConnection::connect(url).await?;
-        let answer = sqlx::query_scalar(statement).fetch_one(&mut connection).await?;
-        connection.close().await?;
-        anyhow::Ok(answer)
-    };
-    timeout(CONNECT, ask).await.context("no answer in time")?
+    fn own(&mut self) -> Result<&mut Own, DevstackError> {
+        self.own.as_mut().ok_or(DevstackError::NotOurs { variable: POSTGRESQL.url_variable })
+    }
 }
 
 /// Whether the server that answers is ours, and not one that took its port.
 async fn is_called(url: &str, name: &str) -> anyhow::Result<()> {
-    let found = show(url, "SHOW cluster_name").await?;
+    let found = sql::show(url, "SHOW cluster_name").await?;
     ensure!(found == name, "it is {found}");
     Ok(())
 }
@@ -264,17 +264,4 @@ log_timezone = 'UTC'
 lc_messages = 'C'
 "
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_that_need_no_quotes_reach_a_statement() {
-        assert_eq!(checked("jetlane_test_1").unwrap(), "jetlane_test_1");
-        for name in ["", "1a", "A", "a-b", "a\"b", "a b", &"a".repeat(64)] {
-            assert!(matches!(checked(name), Err(DevstackError::DatabaseName(_))), "{name}");
-        }
-    }
 }

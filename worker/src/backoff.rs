@@ -101,8 +101,8 @@ mod tests {
     #[test]
     fn after_a_success_the_pauses_are_short_again() {
         let mut pauses = Pauses::new();
-        (0..9).for_each(|_| drop(pauses.next()));
-        assert!(pauses.next() >= Duration::from_secs(1));
+        let grown = (0..9).map(|_| pauses.next()).last();
+        assert!(grown >= Some(Duration::from_secs(1)));
         pauses.reset();
         assert!(pauses.next() <= Duration::from_millis(200));
     }

@@ -37,9 +37,6 @@ pub(crate) struct Listener {
     pub(crate) metrics: Metrics,
 }
 
-/// The dispatcher has ended.
-struct Ended;
-
 impl Listener {
     /// Listens until `stop`. A request for a bell that is under way is not
     /// taken back before: its bell would be lost to other workers for a while.
@@ -55,26 +52,26 @@ impl Listener {
             else {
                 return;
             };
-            tokio::select! {
-                ended = self.attend(&mut pauses) => match ended {
-                    Ok(Ended) => return,
-                    Err(error) => {
-                        let error = anyhow::Error::new(error);
-                        tracing::debug!(error = format!("{error:#}"), lane = %self.lane, "cannot hear doorbells");
-                        sleep(pauses.next()).await;
-                    }
-                },
+            let attended = tokio::select! {
+                attended = self.attend(&mut pauses) => attended,
                 // What was asked over the old connection nobody answers.
-                _ = link.wait_for(|link| link.generation != generation) => {}
-            }
+                _ = link.wait_for(|link| link.generation != generation) => continue,
+            };
+            let Err(error) = attended else {
+                return;
+            };
+            let error = anyhow::Error::new(error);
+            tracing::debug!(error = format!("{error:#}"), lane = %self.lane, "cannot hear bells");
+            sleep(pauses.next()).await;
         }
     }
 
-    async fn attend(&mut self, pauses: &mut Pauses) -> Result<Ended, MessagingError> {
+    /// Hears bells while they are wanted, until the dispatcher has ended.
+    async fn attend(&mut self, pauses: &mut Pauses) -> Result<(), MessagingError> {
         let mut bells = Bells::new(self.messaging.clone(), self.lane.clone());
         loop {
             if self.is_wanted.wait_for(|is_wanted| *is_wanted).await.is_err() {
-                return Ok(Ended);
+                return Ok(());
             }
             let heard = bells.wait().await?;
             pauses.reset();

@@ -76,10 +76,10 @@ impl Dispatcher {
         attempts: TaskTracker,
         slots: Slots,
     ) -> (Self, Vec<Line>) {
-        let lanes = settings.lanes.len();
+        let count = settings.lanes.len();
         // A listener says one thing at a time.
-        let (call, calls) = mpsc::channel(lanes.max(1));
-        let (wants, lines) = (0..lanes)
+        let (call, calls) = mpsc::channel(count.max(1));
+        let (wants, lines) = (0..count)
             .map(|_| {
                 let (want, is_wanted) = watch::channel(false);
                 (want, Line { is_wanted, calls: call.clone() })
@@ -90,9 +90,9 @@ impl Dispatcher {
             bench,
             attempts,
             slots,
-            board: Board::new(lanes),
+            board: Board::new(count),
             calls,
-            callers: (0..lanes).map(|_| None).collect(),
+            callers: (0..count).map(|_| None).collect(),
             wants,
             not_before: None,
             pauses: Pauses::new(),
@@ -176,6 +176,8 @@ impl Dispatcher {
                 let outcome = if verdict == Verdict::Answer { "short" } else { "full" };
                 self.bench.metrics.count_claim(name, outcome);
                 self.pauses.reset();
+                // In this order: who rings once more must not hear it itself.
+                self.say_what_is_wanted();
                 self.tell(lane, verdict);
                 return self.start(jobs, change, sent).await;
             }

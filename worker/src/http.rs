@@ -36,10 +36,7 @@ pub(crate) async fn serve(listener: TcpListener, registry: Registry, stop: Cance
 }
 
 fn router(registry: Registry) -> Router {
-    Router::new()
-        .route("/health", get(health))
-        .route("/metrics", get(metrics))
-        .with_state(registry)
+    Router::new().route("/health", get(health)).route("/metrics", get(metrics)).with_state(registry)
 }
 
 /// `GET /health`: the process is alive. Says nothing about the ledger or NATS,

@@ -42,6 +42,8 @@ struct Table {
     length: Duration,
     entries: Mutex<HashMap<Lease, Entry>>,
     count: watch::Sender<usize>,
+    /// When the statement that last moved our heartbeat was sent.
+    heartbeat: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -65,7 +67,12 @@ impl Leases {
     /// Nothing is held. Each claim and each renewal holds for `length`.
     pub(crate) fn new(length: Duration) -> Self {
         let (count, _) = watch::channel(0);
-        Self(Arc::new(Table { length, entries: Mutex::default(), count }))
+        Self(Arc::new(Table {
+            length,
+            entries: Mutex::default(),
+            count,
+            heartbeat: Mutex::default(),
+        }))
     }
 
     /// How long a claim and a renewal hold.
@@ -92,6 +99,18 @@ impl Leases {
         *self.0.count.borrow() > 0
     }
 
+    /// The ledger has our heartbeat, by a statement that was sent at `sent`.
+    pub(crate) fn note_heartbeat(&self, sent: Instant) {
+        *self.0.heartbeat.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent);
+    }
+
+    /// Whether something is held and others may think that we are dead: the
+    /// ledger has not had our heartbeat for `age`.
+    pub(crate) fn seems_dead_after(&self, age: Duration) -> bool {
+        let heartbeat = *self.0.heartbeat.lock().unwrap_or_else(PoisonError::into_inner);
+        self.any_held() && heartbeat.is_none_or(|sent| sent.elapsed() >= age)
+    }
+
     /// Waits until something is held.
     async fn until_held(&self) {
         // The sender is ours: it cannot be gone.
@@ -108,6 +127,7 @@ impl Leases {
 
     /// Takes note of the answer to a renewal of `asked` that was sent at `sent`.
     fn confirm(&self, sent: Instant, asked: &[Held], renewed: &[Renewed]) {
+        self.note_heartbeat(sent);
         let renewed: HashMap<_, _> =
             renewed.iter().map(|renewed| (renewed.lease, renewed.is_cancel_requested)).collect();
         let mut entries = self.entries();
@@ -130,7 +150,7 @@ impl Leases {
     fn fence(&self, now: Instant) {
         let margin = (self.0.length / 6).min(LONGEST_MARGIN);
         for entry in self.entries().values() {
-            if now.duration_since(entry.confirmed) >= self.0.length - margin {
+            if now.duration_since(entry.confirmed) + margin >= self.0.length {
                 entry.stop(Stop::LeaseUnconfirmed);
             }
         }
@@ -214,6 +234,23 @@ mod tests {
 
         assert!(!leases.any_held());
         assert_eq!(leases.held(), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_holds_something_seems_dead_without_a_heartbeat() {
+        const AGE: Duration = Duration::from_secs(3);
+
+        let (leases, held) = given_one_held(Instant::now());
+        assert!(leases.seems_dead_after(AGE));
+
+        leases.confirm(Instant::now(), &leases.held(), &[]);
+        assert!(!leases.seems_dead_after(AGE));
+
+        tokio::time::advance(AGE).await;
+        assert!(leases.seems_dead_after(AGE));
+
+        drop(held);
+        assert!(!leases.seems_dead_after(AGE));
     }
 
     #[tokio::test]

@@ -106,11 +106,11 @@ impl Metrics {
         lane: &LaneName,
         tool: Tool,
         outcome: &'static str,
-        took: Duration,
+        duration: Duration,
     ) {
         let labels = [lane.as_str(), tool.as_str()];
         self.attempts.with_label_values(&[labels[0], labels[1], outcome]).inc();
-        self.seconds.with_label_values(&labels).observe(took.as_secs_f64());
+        self.seconds.with_label_values(&labels).observe(duration.as_secs_f64());
     }
 
     /// A claim was answered, or failed.
@@ -156,13 +156,15 @@ mod tests {
         let registry = Registry::new();
         let lane = LaneName::default();
         let metrics = Metrics::new(&registry, std::slice::from_ref(&lane), 2).unwrap();
-        let line = |value: u8| {
-            format!("jetlane_worker_jobs_in_progress{{lane=\"default\",tool=\"simulate\"}} {value}\n")
+        let shown = |value: u8| {
+            format!(
+                "jetlane_worker_jobs_in_progress{{lane=\"default\",tool=\"simulate\"}} {value}\n"
+            )
         };
 
         let guard = metrics.start(&lane, Tool::Simulate);
-        assert!(telemetry::render(&registry).unwrap().contains(&line(1)));
+        assert!(telemetry::render(&registry).unwrap().contains(&shown(1)));
         drop(guard);
-        assert!(telemetry::render(&registry).unwrap().contains(&line(0)));
+        assert!(telemetry::render(&registry).unwrap().contains(&shown(0)));
     }
 }

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 #[derive(Debug)]
 pub(crate) struct Slots {
     free: BTreeSet<i32>,
-    give_back: mpsc::Sender<i32>,
-    given_back: mpsc::Receiver<i32>,
+    put_back: mpsc::Sender<i32>,
+    returned: mpsc::Receiver<i32>,
 }
 
 /// One taken slot: it is free again when this is dropped, however the attempt
@@ -18,15 +18,15 @@ pub(crate) struct Slots {
 #[derive(Debug)]
 pub(crate) struct Slot {
     gpu_id: i32,
-    give_back: mpsc::Sender<i32>,
+    put_back: mpsc::Sender<i32>,
 }
 
 impl Slots {
     /// Slots for the GPUs 0 to `count` - 1, all free.
     pub(crate) fn new(count: u16) -> Self {
         // As many places as slots, so that giving one back never has to wait.
-        let (give_back, given_back) = mpsc::channel(usize::from(count).max(1));
-        Self { free: (0..i32::from(count)).collect(), give_back, given_back }
+        let (put_back, returned) = mpsc::channel(usize::from(count).max(1));
+        Self { free: (0..i32::from(count)).collect(), put_back, returned }
     }
 
     /// The free GPUs.
@@ -42,12 +42,12 @@ impl Slots {
     /// Takes the slot of a free GPU.
     pub(crate) fn take(&mut self, gpu_id: i32) -> Slot {
         self.free.remove(&gpu_id);
-        Slot { gpu_id, give_back: self.give_back.clone() }
+        Slot { gpu_id, put_back: self.put_back.clone() }
     }
 
     /// Waits until at least one slot has been given back since the last look.
     pub(crate) async fn freed(&mut self) {
-        if let Some(gpu_id) = self.given_back.recv().await {
+        if let Some(gpu_id) = self.returned.recv().await {
             self.free.insert(gpu_id);
         }
         self.collect();
@@ -55,7 +55,7 @@ impl Slots {
 
     /// Takes note of all slots that have been given back.
     pub(crate) fn collect(&mut self) {
-        while let Ok(gpu_id) = self.given_back.try_recv() {
+        while let Ok(gpu_id) = self.returned.try_recv() {
             self.free.insert(gpu_id);
         }
     }
@@ -64,7 +64,7 @@ impl Slots {
 impl Drop for Slot {
     fn drop(&mut self) {
         // Fails only when the dispatcher is gone, and then nobody claims any more.
-        let _ = self.give_back.try_send(self.gpu_id);
+        let _ = self.put_back.try_send(self.gpu_id);
     }
 }
 

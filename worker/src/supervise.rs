@@ -123,7 +123,9 @@ mod tests {
 
         let end = ended(work, LIMIT, pending()).await;
 
-        assert!(matches!(end, Ended::Finished(Err(Failure::Timeout(limit))) if Some(limit) == LIMIT));
+        assert!(
+            matches!(end, Ended::Finished(Err(Failure::Timeout(limit))) if Some(limit) == LIMIT)
+        );
         assert!(dropped.load(Ordering::SeqCst));
     }
 

@@ -39,10 +39,10 @@ impl Api {
     /// If `address` is no HTTP address, or this machine's certificates cannot be read.
     pub(crate) fn new(address: &str) -> anyhow::Result<Self> {
         let base = Url::parse(address).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
-        let base = base.with_context(|| format!("`{address}` is no http:// or https:// address"))?;
+        let base =
+            base.with_context(|| format!("`{address}` is no http:// or https:// address"))?;
 
-        let mut builder =
-            Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(SILENCE);
+        let mut builder = Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(SILENCE);
         if base.scheme() == "http" {
             // A machine without certificates needs none to talk to itself.
             builder = builder.tls_certs_only([]);
@@ -126,6 +126,11 @@ impl Api {
         self.get(self.url("/ready")).await
     }
 
+    /// Whether the process at this address says that it is alive.
+    pub(crate) async fn is_healthy(&self) -> bool {
+        self.get(self.url("/health")).await.is_ok()
+    }
+
     /// Opens the stream of events that `query` describes, from after `last_event_id`.
     pub(super) async fn events(
         &self,
@@ -181,8 +186,7 @@ impl Api {
 
 fn is_this_machine(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost"
-        || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
 /// The query of the next page, from the `Link` header.

@@ -73,10 +73,8 @@ fn tell(status: StatusCode, body: &[u8]) -> String {
     };
     let what = title.unwrap_or_else(|| status.to_string());
     let fields = errors.iter().map(|field| format!("{}: {}", field.pointer, field.detail));
-    let why: Vec<String> = match errors.is_empty() {
-        true => detail.into_iter().collect(),
-        false => fields.collect(),
-    };
+    let why: Vec<String> =
+        if errors.is_empty() { detail.into_iter().collect() } else { fields.collect() };
     if why.is_empty() { what } else { format!("{what}: {}", why.join("; ")) }
 }
 
@@ -99,9 +97,6 @@ mod tests {
 
     #[test]
     fn an_answer_from_something_else_is_told_by_its_status() {
-        assert_eq!(
-            tell(StatusCode::BAD_GATEWAY, b"<html>"),
-            "the API answered 502 Bad Gateway"
-        );
+        assert_eq!(tell(StatusCode::BAD_GATEWAY, b"<html>"), "the API answered 502 Bad Gateway");
     }
 }

@@ -48,7 +48,7 @@ pub(crate) enum Sighting {
         wall: DateTime<Utc>,
     },
     /// The point to resume at has expired: events were missed.
-    Reset(String),
+    Reset,
     /// The connection was lost, for this reason; another one will be tried.
     Lost(String),
 }
@@ -159,9 +159,11 @@ struct Read {
 
 impl Connection {
     async fn read(&mut self) -> Result<Read, String> {
-        let chunk = self.response.chunk().await.map_err(|error| {
-            format!("{:#}", anyhow::Error::new(error.without_url()))
-        })?;
+        let chunk = self
+            .response
+            .chunk()
+            .await
+            .map_err(|error| format!("{:#}", anyhow::Error::new(error.without_url())))?;
         let (at, wall) = (Instant::now(), SystemClock.now());
         let bytes = chunk.ok_or("the server has ended the stream")?;
 
@@ -175,7 +177,7 @@ impl Connection {
 fn sighting(frame: Frame, at: Instant, wall: DateTime<Utc>) -> Option<Sighting> {
     match frame.event.as_deref() {
         None => {}
-        Some("reset") => return Some(Sighting::Reset(frame.data)),
+        Some("reset") => return Some(Sighting::Reset),
         Some(_) => return None,
     }
     if let Ok(event) = serde_json::from_str(&frame.data) {
@@ -218,7 +220,7 @@ mod tests {
         assert!(matches!(read(event, None), Some(Sighting::Event { event, .. })
             if event.seq == 2 && event.gpu_id == Some(3) && event.committed_at.is_none()));
         assert!(matches!(read(r#"{"type":"connected"}"#, None), Some(Sighting::Connected)));
-        assert!(matches!(read("{}", Some("reset")), Some(Sighting::Reset(_))));
+        assert!(matches!(read("{}", Some("reset")), Some(Sighting::Reset)));
         assert!(read("{}", None).is_none());
         assert!(read(event, Some("something new")).is_none());
     }

@@ -72,7 +72,8 @@ impl SseParser {
     fn end_line(&mut self, frames: &mut Vec<Frame>) {
         let line = std::mem::take(&mut self.line);
         let line = String::from_utf8_lossy(&line);
-        let line = if self.is_begun { &line } else { line.strip_prefix('\u{feff}').unwrap_or(&line) };
+        let line =
+            if self.is_begun { &line } else { line.strip_prefix('\u{feff}').unwrap_or(&line) };
         self.is_begun = true;
 
         if line.is_empty() {
@@ -137,9 +138,10 @@ mod tests {
 
     #[test]
     fn comments_and_frames_without_data_are_no_frames() {
-        assert_eq!(parse(": keepalive\n\nid: 4\n\nevent: x\n\ndata: a\n\n"), [
-            frame(Some("4"), None, "a")
-        ]);
+        assert_eq!(
+            parse(": keepalive\n\nid: 4\n\nevent: x\n\ndata: a\n\n"),
+            [frame(Some("4"), None, "a")]
+        );
     }
 
     #[test]
@@ -186,8 +188,9 @@ mod tests {
             frames in prop::collection::vec(("[!-~]{1,12}", "[^\\r\\n\0\u{feff}]{1,20}"), 1..10),
             size in 1_usize..40,
         ) {
-            let text: String =
-                frames.iter().map(|(id, data)| format!("id: {id}\ndata: {data}\n\n")).collect();
+            let text = frames.iter().fold(String::new(), |text, (id, data)| {
+                format!("{text}id: {id}\ndata: {data}\n\n")
+            });
             let (mut parser, mut read) = (SseParser::default(), Vec::new());
             for piece in text.as_bytes().chunks(size) {
                 parser.push(piece, &mut read).unwrap();

@@ -56,8 +56,9 @@ pub fn connect_lazy(settings: &PoolSettings) -> Result<PgPool, StoreError> {
             Box::pin(async move {
                 // A `begin` that was dropped half-way leaves the connection in
                 // a transaction that sqlx does not know of; the next
-                // borrower's write would be acknowledged and then lost.
-                connection.execute("ROLLBACK").await?;
+                // borrower's write would be acknowledged and then lost. Alone,
+                // ROLLBACK would warn in the server's log every time.
+                connection.execute("BEGIN; ROLLBACK").await?;
                 Ok(true)
             })
         })

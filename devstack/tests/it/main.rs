@@ -1,5 +1,7 @@
 //! What devstack promises, with real servers.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers may fail the test")]
+
 mod databases;
 mod given;
 mod nats;

@@ -169,15 +169,31 @@ async fn the_trace_of_a_crash_does_not_keep_postgres_from_starting() {
 }
 
 #[tokio::test]
+async fn what_was_committed_is_there_again_after_a_kill() {
+    let mut postgres = Postgres::start(&given::settings(), &Data::Temporary).await.unwrap();
+    execute(postgres.admin_url(), "CREATE TABLE committed ()").await;
+    let before = postgres.pid();
+    // A session lives on until it notices, and holds the memory that the postmaster shared.
+    let _session = PgConnection::connect(postgres.admin_url()).await.unwrap();
+
+    postgres.kill().await.unwrap();
+    assert_eq!(postgres.pid(), None);
+    postgres.start_again().await.unwrap();
+
+    assert_ne!(postgres.pid(), before);
+    let sees = "SELECT coalesce(to_regclass('committed')::text, 'nothing')";
+    assert_eq!(ask(postgres.admin_url(), sees).await, "committed");
+}
+
+#[tokio::test]
 async fn what_is_missing_is_said_in_one_line() {
     let settings = Settings { sources: vec![Source::Url], database_url: None, ..given::settings() };
 
     let error = Postgres::start(&settings, &Data::Temporary).await.unwrap_err();
 
     assert!(matches!(error, DevstackError::Unavailable { .. }), "{error:?}");
-    let text = error.to_string();
-    assert!(text.starts_with("no PostgreSQL 16 or newer: DATABASE_URL is not set; "), "{text}");
-    assert!(text.ends_with("or set DATABASE_URL"), "{text}");
+    let expected = "no PostgreSQL 16 or newer: DATABASE_URL is not set; set DATABASE_URL";
+    assert_eq!(error.to_string(), expected);
 }
 
 #[tokio::test]

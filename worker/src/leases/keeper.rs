@@ -25,6 +25,9 @@ const PERIOD: Duration = Duration::from_millis(1500);
 /// A renewal that takes longer has failed.
 const RENEWAL_LIMIT: Duration = Duration::from_secs(3);
 
+/// A beat that cannot be handed over so fast is dropped.
+const BEAT_LIMIT: Duration = Duration::from_millis(100);
+
 /// Leases that could not be renewed are looked for so often.
 const FENCE_PERIOD: Duration = Duration::from_millis(100);
 
@@ -118,7 +121,7 @@ impl Keeper {
                 Ok(Ok(renewed)) => {
                     self.leases.confirm(sent, &held, &renewed);
                     self.metrics.count_renewal("done");
-                    self.messaging.beat(self.worker).await;
+                    self.beat().await;
                     continue;
                 }
                 Ok(Err(error)) => anyhow::Error::new(error),
@@ -140,6 +143,14 @@ impl Keeper {
             self.leases.until_held().await;
             self.leases.fence(Instant::now());
             sleep(FENCE_PERIOD).await;
+        }
+    }
+
+    /// Tells the other workers, so that they need not ask the ledger.
+    async fn beat(&self) {
+        // A stuck connection to NATS must not keep us from the next renewal.
+        if timeout(BEAT_LIMIT, self.messaging.beat(self.worker)).await.is_err() {
+            tracing::debug!("a beat was not sent in time");
         }
     }
 

@@ -33,9 +33,8 @@ const MOST_FAILURES: u64 = 1_000_000;
 pub(super) async fn run(mut assignment: Assignment, config: SimulateConfig) -> Yield {
     let params = Params::read(&assignment.params).map_err(ToolError::Permanent)?;
     let rng = &mut assignment.rng;
-    let duration = params
-        .duration
-        .unwrap_or_else(|| rng.random_range(config.shortest..=config.longest));
+    let duration =
+        params.duration.unwrap_or_else(|| rng.random_range(config.shortest..=config.longest));
     let is_unlucky = rng.random_bool(config.failure_rate);
 
     pass(duration, &assignment.progress).await;

@@ -1,0 +1,71 @@
+//! What can be typed.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{cancel, demo, dev, doctor, jobs, migrate, processes, submit, watch};
+
+/// Runs GPU and AI jobs behind an HTTP API, and shows every step of them live.
+#[derive(Debug, Parser)]
+#[command(name = "jetlane", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// The address of the API
+    #[arg(
+        long,
+        global = true,
+        env = "JETLANE_API",
+        default_value = "http://127.0.0.1:8000",
+        value_name = "URL"
+    )]
+    pub(crate) api: String,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Bring up everything, run some jobs, show and check what happens, remove everything
+    Demo(demo::Args),
+    /// Bring up everything and keep it up, for development
+    Dev(dev::Args),
+    /// Submit a job
+    Submit(submit::Args),
+    /// Follow events as they happen
+    Watch(watch::Args),
+    /// List jobs, or show one
+    Jobs(jobs::Args),
+    /// Ask for the end of jobs
+    Cancel(cancel::Args),
+    /// Bring the ledger's schema up to date
+    Migrate(migrate::Args),
+    /// Find out what is missing on this machine
+    Doctor(doctor::Args),
+    /// Serve the HTTP API; configured by the environment
+    Edge(processes::Args),
+    /// Run jobs; configured by the environment
+    Worker(processes::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn json_may_stand_before_or_after_the_command() {
+        for line in [["jetlane", "--json", "jobs"], ["jetlane", "jobs", "--json"]] {
+            assert!(Cli::parse_from(line).json);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! `jetlane dev`: everything on this machine, staying up.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use jetlane_core::shutdown::Shutdown;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::output::{self, Format, one_line};
+use crate::stack::{Environment, Ledger, Logs, Plan, Stack};
+
+/// Where data and logs are kept, in the current folder.
+const FOLDER: &str = ".jetlane";
+
+/// How long running jobs may take once everything is to stop. What is not done
+/// by then runs again at the next start.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The arguments of `dev`.
+///
+/// The environment configures `edge` and the workers, as it would elsewhere.
+/// A process that dies is told of and not started again.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[command(after_help = "\
+The environment configures edge and the workers as it would elsewhere (GPU_COUNT, LANES, \
+SIMULATE_MIN_MS, …). A worker that dies is told of in one line and not started again; another one \
+can be started by hand, with `jetlane worker`.")]
+pub(crate) struct Args {
+    /// Where the API listens, on loopback; 0 picks a free port
+    #[arg(long, default_value_t = 8000)]
+    port: u16,
+    /// How many worker processes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    workers: usize,
+    /// Keep nothing: the data goes with the servers
+    #[arg(long)]
+    ephemeral: bool,
+}
+
+/// Brings up everything, prints where it is, and stops it on SIGINT or SIGTERM;
+/// at once on a second one.
+///
+/// # Errors
+///
+/// If something cannot be brought up; whatever was is stopped again.
+pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<()> {
+    let shutdown = Shutdown::default();
+    let mut signals = JoinSet::new();
+    let heard = shutdown.clone();
+    signals.spawn(async move {
+        if let Err(error) = heard.on_signals(Duration::MAX).await {
+            eprintln!("cannot hear signals: {error}");
+        }
+    });
+
+    if format == Format::Text {
+        output::print("starting PostgreSQL, NATS, edge and workers …")?;
+    }
+    let start = Box::pin(Stack::start(plan(args)?));
+    let Some(stack) = shutdown.drain.run_until_cancelled(start).await else { return Ok(()) };
+    let mut stack = stack?;
+    announce(&stack, format)?;
+
+    while let Some(ended) = shutdown.drain.run_until_cancelled(stack.ended()).await {
+        let ended = ended?;
+        eprintln!(
+            "{} (process {}) ended: {}; {}",
+            ended.name,
+            ended.pid,
+            ended.status,
+            one_line(&ended.last_words)
+        );
+    }
+    if format == Format::Text {
+        output::print("stopping; once more to stop at once")?;
+    }
+    // Dropping a half-stopped stack kills what is left of it.
+    match shutdown.abort.run_until_cancelled(stack.stop(GRACE)).await {
+        Some(stopped) => stopped,
+        None => Ok(()),
+    }
+}
+
+fn plan(args: Args) -> anyhow::Result<Plan> {
+    let kept = std::env::current_dir().context("cannot tell the current folder")?.join(FOLDER);
+    let (ledger, logs) = if args.ephemeral {
+        (Ledger::Scratch, Logs::temporary()?)
+    } else {
+        let logs = Logs::kept(kept.join("logs"))?;
+        keep_out_of_git(&kept)?;
+        (Ledger::Kept(kept), logs)
+    };
+    Ok(Plan {
+        ledger,
+        logs,
+        port: (args.port != 0).then_some(args.port),
+        workers: args.workers,
+        environment: Environment::Inherited,
+        settings: vec![("DRAIN_GRACE", GRACE.as_secs().to_string())],
+    })
+}
+
+/// Databases are nothing to commit, whichever project this folder belongs to.
+fn keep_out_of_git(folder: &Path) -> anyhow::Result<()> {
+    std::fs::write(folder.join(".gitignore"), "*\n")
+        .with_context(|| format!("cannot write to {}", folder.display()))
+}
+
+fn announce(stack: &Stack, format: Format) -> anyhow::Result<()> {
+    let (servers, pids) = (stack.servers(), stack.worker_pids());
+    let api = stack.api().base().as_str().trim_end_matches('/');
+    if format == Format::Json {
+        return output::print_json(&json!({
+            "api": api,
+            "database_url": servers.database_url(),
+            "nats_url": servers.nats_url(),
+            "nats_monitor": servers.nats_monitor(),
+            "worker_pids": pids,
+        }));
+    }
+    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let lines = [
+        ("API", api),
+        ("PostgreSQL", servers.database_url()),
+        ("NATS", servers.nats_url()),
+        ("NATS monitor", servers.nats_monitor().unwrap_or("not ours")),
+        ("workers", &pids.join(" ")),
+        ("logs", &stack.logs().folder().display().to_string()),
+    ];
+    output::print("")?;
+    for (name, value) in lines {
+        output::print(format_args!("  {name:<13} {value}"))?;
+    }
+    output::print("\nready; ^C stops everything")?;
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! `jetlane submit`: submits a job.
+
+use anyhow::Context;
+use serde_json::{Map, Value};
+
+use super::watch;
+use crate::client::{Api, NewJob};
+use crate::output::{self, Format};
+
+/// The arguments of `submit`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What people call the job
+    name: String,
+    /// What the tool is given: a JSON object
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    params: Option<Map<String, Value>>,
+    /// Higher runs first
+    #[arg(long, allow_negative_numbers = true)]
+    priority: Option<i32>,
+    /// The queue it waits in
+    #[arg(long)]
+    lane: Option<String>,
+    /// What carries it out
+    #[arg(long)]
+    tool: Option<String>,
+    /// Who asks for it
+    #[arg(long, value_name = "WHO")]
+    submitted_by: Option<String>,
+    /// Not to be started before; RFC 3339, such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    run_at: Option<String>,
+    /// How long one attempt may take
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<f64>,
+    /// How many failures make it a dead letter
+    #[arg(long, value_name = "N")]
+    max_attempts: Option<u32>,
+    /// At most one job with the same key runs at a time
+    #[arg(long, value_name = "KEY")]
+    concurrency_key: Option<String>,
+    /// Follow the job until it has ended
+    #[arg(long)]
+    watch: bool,
+}
+
+fn object(text: &str) -> anyhow::Result<Map<String, Value>> {
+    serde_json::from_str(text).context("not a JSON object")
+}
+
+/// Submits the job and prints it; with `--watch`, prints its events instead.
+///
+/// # Errors
+///
+/// If the API is out of reach or refuses the job.
+pub(crate) async fn run(args: Args, api: Api, format: Format) -> anyhow::Result<()> {
+    let follow = args.watch;
+    let job = api.submit(&args.into()).await?;
+    let view = api.view(&job)?;
+
+    match format {
+        _ if follow => return watch::follow(api, vec![view.id], format).await,
+        Format::Json => output::print_json(&job)?,
+        Format::Text => {
+            let state = view.state;
+            output::print(format_args!("{} {state} in lane {}", view.id, view.lane))?;
+        }
+    }
+    Ok(())
+}
+
+impl From<Args> for NewJob {
+    fn from(args: Args) -> Self {
+        Self {
+            name: args.name,
+            params: args.params.unwrap_or_default(),
+            priority: args.priority,
+            lane: args.lane,
+            tool: args.tool,
+            submitted_by: args.submitted_by,
+            run_at: args.run_at,
+            timeout: args.timeout,
+            max_attempts: args.max_attempts,
+            concurrency_key: args.concurrency_key,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! PostgreSQL with a database for the ledger, and NATS.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use jetlane_core::store;
+use jetlane_devstack::{Data, Devstack, Settings};
+use uuid::Uuid;
+
+/// The ledger's database on a server of our own.
+const DATABASE: &str = "jetlane";
+
+/// Where the ledger lives, and for how long.
+#[derive(Clone, Debug)]
+pub(crate) enum Ledger {
+    /// In a new database, which is removed at the end.
+    Scratch,
+    /// In this folder; or, where `DATABASE_URL` gives a database, in that one.
+    Kept(PathBuf),
+}
+
+/// Both servers, and an empty or kept database.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    devstack: Devstack,
+    database_url: String,
+    /// The database to drop from a server that was given.
+    scratch: Option<String>,
+}
+
+impl Servers {
+    /// Brings up the servers, or finds those that the environment gives.
+    ///
+    /// # Errors
+    ///
+    /// As devstack's, in one line that says what to install.
+    pub(crate) async fn start(ledger: &Ledger) -> anyhow::Result<Self> {
+        let settings = Settings::from_env()?;
+        let data = match ledger {
+            Ledger::Scratch => Data::Temporary,
+            Ledger::Kept(folder) => Data::Kept(folder.clone()),
+        };
+        let devstack = Devstack::start(&settings, &data).await?;
+
+        let given = settings.database_url.filter(|_| !devstack.postgres.is_own());
+        match (ledger, given) {
+            (Ledger::Kept(_), Some(database_url)) => {
+                Ok(Self { devstack, database_url, scratch: None })
+            }
+            (Ledger::Kept(_), None) => Self::with_kept_database(devstack).await,
+            (Ledger::Scratch, _) => Self::with_new_database(devstack).await,
+        }
+    }
+
+    async fn with_kept_database(devstack: Devstack) -> anyhow::Result<Self> {
+        let database_url = devstack.postgres.url(DATABASE);
+        if store::pending_migrations(&database_url).await.is_err() {
+            devstack.postgres.create_database(DATABASE).await?;
+        }
+        Ok(Self { devstack, database_url, scratch: None })
+    }
+
+    async fn with_new_database(devstack: Devstack) -> anyhow::Result<Self> {
+        let name = format!("jetlane_{}", Uuid::now_v7().simple());
+        devstack.postgres.create_database(&name).await?;
+        let database_url = devstack.postgres.url(&name);
+        let scratch = (!devstack.postgres.is_own()).then_some(name);
+        Ok(Self { devstack, database_url, scratch })
+    }
+
+    /// The ledger.
+    pub(crate) fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    /// Where NATS listens.
+    pub(crate) fn nats_url(&self) -> &str {
+        self.devstack.nats.url()
+    }
+
+    /// Where NATS tells of itself over HTTP, if the server is our own.
+    pub(crate) fn nats_monitor(&self) -> Option<&str> {
+        self.devstack.nats.monitor()
+    }
+
+    /// Stops what is ours, and drops a database that was for this run only.
+    ///
+    /// # Errors
+    ///
+    /// If a server does not stop, or the database cannot be dropped.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        if let Some(name) = &self.scratch {
+            let dropped = self.devstack.postgres.drop_database(name).await;
+            dropped.context("a database was left behind")?;
+        }
+        Ok(self.devstack.stop().await?)
+    }
+}

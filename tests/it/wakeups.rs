@@ -1,0 +1,439 @@
+//! With the sweep switched off everywhere, whatever makes a job claimable
+//! starts it at once. One test for each reason.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::{Body, PATIENCE, PROMPT, Setup, TestApp, now};
+
+/// How late a job may start that is due at a certain time. Promised are
+/// 100 ms; a machine that runs other tests gets some more.
+const LATE: TimeDelta = TimeDelta::milliseconds(600);
+
+const LONG: u32 = 60_000;
+
+/// A system that finds nothing by looking again.
+fn unswept() -> Setup {
+    TestApp::start().without_sweep()
+}
+
+fn job_of(duration_ms: u32) -> Value {
+    json!({ "name": "x", "params": { "duration_ms": duration_ms } })
+}
+
+fn with(mut job: Value, more: Value) -> Value {
+    let Value::Object(more) = more else { panic!("an object is needed") };
+    job.as_object_mut().unwrap().extend(more);
+    job
+}
+
+/// `lane` has no worker, so a job there takes its key's turn and keeps it.
+const UNSERVED: &str = "unserved";
+
+async fn put(app: &TestApp, id: &str, change: Value) {
+    app.ask("PUT", &format!("/jobs/{id}"), change).await.expect(200);
+}
+
+/// Waits until the job has been started at all, a moment at most.
+async fn assert_starts(app: &TestApp, id: &str) {
+    app.within(PROMPT, &format!("job {id} starts"), async || {
+        (app.job(id).await["attempt"] != 0).then_some(())
+    })
+    .await;
+}
+
+/// How long after `reason` the job was started, by the ledger's clock.
+async fn start_after(app: &TestApp, id: &str, reason: DateTime<Utc>) -> TimeDelta {
+    app.time_of(id, "running").await - reason
+}
+
+#[tokio::test]
+async fn accepting_a_job() {
+    let app = unswept().workers(1).await;
+
+    let id = app.submit(job_of(1)).await;
+
+    assert_starts(&app, &id).await;
+}
+
+#[tokio::test]
+async fn accepting_jobs_while_the_worker_is_looking() {
+    let app = unswept().workers(1).slots(2).await;
+
+    let ids = app.submit_each(0..100, |_| job_of(1)).await;
+
+    app.eventually("all of them have run", async || {
+        (app.get("/jobs?state=completed&limit=500").await.json().as_array()?.len() == ids.len())
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn accepting_a_job_in_the_second_lane_of_a_worker() {
+    let app = unswept().workers(1).var("LANES", "first,second").await;
+
+    let id = app.submit(with(job_of(1), json!({ "lane": "second" }))).await;
+
+    assert_starts(&app, &id).await;
+}
+
+#[tokio::test]
+async fn jobs_that_were_there_before_the_worker() {
+    let mut app = unswept().await;
+    let id = app.submit(job_of(1)).await;
+
+    app.start_worker(&[]).await;
+
+    assert_starts(&app, &id).await;
+}
+
+#[tokio::test]
+async fn a_due_time() {
+    let app = unswept().workers(1).await;
+    let due = now() + TimeDelta::milliseconds(1500);
+
+    let id = app.submit(with(job_of(1), json!({ "run_at": due.to_rfc3339() }))).await;
+
+    app.until_ended(&id).await;
+    let late = start_after(&app, &id, due).await;
+    assert!(late >= TimeDelta::zero() && late < LATE, "{late}");
+}
+
+#[tokio::test]
+async fn a_due_time_that_came_before_the_worker() {
+    let mut app = unswept().await;
+    let due = now() + TimeDelta::milliseconds(100);
+    let id = app.submit(with(job_of(1), json!({ "run_at": due.to_rfc3339() }))).await;
+    app.eventually("it is due", async || (now() > due).then_some(())).await;
+
+    app.start_worker(&[]).await;
+
+    assert_starts(&app, &id).await;
+}
+
+#[tokio::test]
+async fn a_due_time_earlier_than_the_one_waited_for() {
+    let app = unswept().workers(1).await;
+    let far = now() + TimeDelta::hours(1);
+    app.submit(with(job_of(1), json!({ "run_at": far.to_rfc3339() }))).await;
+    let due = now() + TimeDelta::milliseconds(1000);
+
+    let id = app.submit(with(job_of(1), json!({ "run_at": due.to_rfc3339() }))).await;
+
+    app.until_ended(&id).await;
+    let late = start_after(&app, &id, due).await;
+    assert!(late < LATE, "{late}");
+}
+
+#[tokio::test]
+async fn the_end_of_a_backoff() {
+    let app = unswept().workers(1).var("RETRY_BACKOFF", "0.3").await;
+
+    let id = app.submit(json!({ "name": "x", "params": { "fail": 1 } })).await;
+
+    app.until_ended(&id).await;
+    let history = app.history(&id).await;
+    let scheduled = history.iter().find(|event| event.kind == "scheduled").unwrap();
+    let due = scheduled.details["run_at"].as_str().unwrap();
+    let due = DateTime::parse_from_rfc3339(due).unwrap().to_utc();
+    let late = start_after(&app, &id, due).await;
+    assert!(late < LATE, "{late}");
+}
+
+#[tokio::test]
+async fn a_release_by_a_worker_that_drains() {
+    let mut app = unswept().workers(1).slots(1).var("DRAIN_GRACE", "0.1").await;
+    let id = app.submit(job_of(LONG)).await;
+    app.until_state(&id, "running").await;
+    app.start_worker(&[]).await;
+
+    app.workers[0].process.signal(Signal::TERM);
+    app.workers[0].process.end_within(PATIENCE).await;
+
+    app.within(PROMPT, "a second attempt", async || {
+        (app.job(&id).await["attempt"] == 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn jobs_waiting_behind_a_worker_that_drains() {
+    let mut app = unswept().workers(1).slots(1).await;
+    let running = app.submit(job_of(LONG)).await;
+    app.until_state(&running, "running").await;
+    let waiting = app.submit(job_of(1)).await;
+
+    app.workers[0].process.signal(Signal::TERM);
+    app.start_worker(&[]).await;
+
+    assert_starts(&app, &waiting).await;
+}
+
+#[tokio::test]
+async fn the_loss_of_a_worker() {
+    let mut app = unswept().workers(1).await;
+    app.given_ledger_past_its_start().await;
+    let id = app.submit(job_of(LONG)).await;
+    app.until_state(&id, "running").await;
+    app.start_worker(&[]).await;
+
+    app.kill_worker(0).await;
+
+    app.within(Duration::from_secs(6), "a second attempt", async || {
+        (app.job(&id).await["attempt"] == 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_update_that_makes_a_job_due() {
+    let app = unswept().workers(1).await;
+    let id = app.submit(with(job_of(1), json!({ "run_at": "2099-01-01T00:00:00Z" }))).await;
+
+    put(&app, &id, json!({ "run_at": now().to_rfc3339() })).await;
+
+    assert_starts(&app, &id).await;
+}
+
+#[tokio::test]
+async fn an_update_that_brings_the_due_time_closer() {
+    let app = unswept().workers(1).await;
+    let id = app.submit(with(job_of(1), json!({ "run_at": "2099-01-01T00:00:00Z" }))).await;
+    let due = now() + TimeDelta::milliseconds(1000);
+
+    put(&app, &id, json!({ "run_at": due.to_rfc3339() })).await;
+
+    app.until_ended(&id).await;
+    let late = start_after(&app, &id, due).await;
+    assert!(late < LATE, "{late}");
+}
+
+#[tokio::test]
+async fn an_update_that_puts_a_waiting_job_off_for_a_moment() {
+    let app = unswept().workers(1).slots(1).await;
+    let busy = app.submit(job_of(LONG)).await;
+    app.until_state(&busy, "running").await;
+    let id = app.submit(job_of(1)).await;
+    let due = now() + TimeDelta::milliseconds(1000);
+
+    put(&app, &id, json!({ "run_at": due.to_rfc3339() })).await;
+    app.cancel(&busy).await.expect(202);
+
+    app.until_ended(&id).await;
+    let late = start_after(&app, &id, due).await;
+    assert!(late < LATE, "{late}");
+}
+
+#[tokio::test]
+async fn an_update_that_moves_a_job_to_a_served_lane() {
+    let app = unswept().workers(1).await;
+    app.given_lane(UNSERVED).await;
+    let id = app.submit(with(job_of(1), json!({ "lane": UNSERVED }))).await;
+
+    put(&app, &id, json!({ "lane": "default" })).await;
+
+    assert_starts(&app, &id).await;
+}
+
+#[tokio::test]
+async fn an_update_that_gives_a_job_the_turn_of_its_key() {
+    let app = unswept().workers(1).await;
+    app.given_lane(UNSERVED).await;
+    app.submit(with(job_of(1), json!({ "lane": UNSERVED, "concurrency_key": "k" }))).await;
+    let id = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
+
+    put(&app, &id, json!({ "priority": 5 })).await;
+
+    assert_starts(&app, &id).await;
+}
+
+#[tokio::test]
+async fn an_update_that_puts_off_the_holder_of_a_key() {
+    let app = unswept().workers(1).await;
+    app.given_lane(UNSERVED).await;
+    let holder =
+        app.submit(with(job_of(1), json!({ "lane": UNSERVED, "concurrency_key": "k" }))).await;
+    let id = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
+
+    put(&app, &holder, json!({ "run_at": "2099-01-01T00:00:00Z" })).await;
+
+    assert_starts(&app, &id).await;
+}
+
+#[tokio::test]
+async fn accepting_a_better_job_of_a_key() {
+    let app = unswept().workers(1).await;
+    app.given_lane(UNSERVED).await;
+    app.submit(with(job_of(1), json!({ "lane": UNSERVED, "concurrency_key": "k" }))).await;
+
+    let id = app.submit(with(job_of(1), json!({ "concurrency_key": "k", "priority": 5 }))).await;
+
+    assert_starts(&app, &id).await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_holder_of_a_key() {
+    let app = unswept().workers(1).slots(2).await;
+    let first = app.submit(with(job_of(300), json!({ "concurrency_key": "k" }))).await;
+    app.until_state(&first, "running").await;
+
+    let second = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
+
+    app.until_ended(&second).await;
+    let late = start_after(&app, &second, app.time_of(&first, "completed").await).await;
+    assert!(late < LATE, "{late}");
+}
+
+#[tokio::test]
+async fn the_end_of_the_holder_of_a_key_at_another_worker() {
+    let mut app = unswept().var("LANES", "default").workers(1).slots(1).await;
+    app.start_worker(&[("LANES", "other")]).await;
+    let first = app.submit(with(job_of(300), json!({ "concurrency_key": "k" }))).await;
+    app.until_state(&first, "running").await;
+
+    let second =
+        app.submit(with(job_of(1), json!({ "lane": "other", "concurrency_key": "k" }))).await;
+
+    app.until_ended(&second).await;
+    let late = start_after(&app, &second, app.time_of(&first, "completed").await).await;
+    assert!(late < LATE, "{late}");
+}
+
+#[tokio::test]
+async fn the_postponement_of_the_holder_of_a_key() {
+    let app = unswept().workers(1).slots(2).var("RETRY_BACKOFF", 60).await;
+    let failing = json!({
+        "name": "x", "concurrency_key": "k", "params": { "duration_ms": 300, "fail": "transient" },
+    });
+    let first = app.submit(failing).await;
+    app.until_state(&first, "running").await;
+
+    let second = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
+
+    app.until_state(&first, "scheduled").await;
+    assert_starts(&app, &second).await;
+}
+
+#[tokio::test]
+async fn the_cancellation_of_a_running_holder_of_a_key() {
+    let app = unswept().workers(1).slots(2).await;
+    let first = app.submit(with(job_of(LONG), json!({ "concurrency_key": "k" }))).await;
+    app.until_state(&first, "running").await;
+    let second = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
+
+    app.cancel(&first).await.expect(202);
+
+    assert_starts(&app, &second).await;
+}
+
+#[tokio::test]
+async fn the_cancellation_of_a_waiting_holder_of_a_key() {
+    let app = unswept().workers(1).await;
+    app.given_lane(UNSERVED).await;
+    let first =
+        app.submit(with(job_of(1), json!({ "lane": UNSERVED, "concurrency_key": "k" }))).await;
+    let second = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
+
+    app.cancel(&first).await.expect(200);
+
+    assert_starts(&app, &second).await;
+}
+
+#[tokio::test]
+async fn the_removal_of_the_holder_of_a_key() {
+    let app = unswept().workers(1).await;
+    app.given_lane(UNSERVED).await;
+    let first =
+        app.submit(with(job_of(1), json!({ "lane": UNSERVED, "concurrency_key": "k" }))).await;
+    let second = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
+
+    app.ask("DELETE", &format!("/jobs/{first}"), Body::None).await.expect(204);
+
+    assert_starts(&app, &second).await;
+}
+
+#[tokio::test]
+async fn the_loss_of_the_worker_of_a_cancelled_holder_of_a_key() {
+    let mut app = unswept().workers(1).await;
+    app.given_ledger_past_its_start().await;
+    let first = app.submit(with(job_of(LONG), json!({ "concurrency_key": "k" }))).await;
+    app.until_state(&first, "running").await;
+    // It cannot hear that the job is to end, nor end it.
+    app.workers[0].process.freeze();
+    app.cancel(&first).await.expect(202);
+    app.start_worker(&[]).await;
+    let second = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
+
+    app.until_state(&first, "cancelled").await;
+
+    assert_starts(&app, &second).await;
+}
+
+#[tokio::test]
+async fn the_loss_of_the_worker_of_a_beaten_holder_of_a_key() {
+    let mut app = unswept().workers(1).await;
+    app.given_ledger_past_its_start().await;
+    let first = app.submit(with(job_of(LONG), json!({ "concurrency_key": "k" }))).await;
+    app.until_state(&first, "running").await;
+    let better =
+        app.submit(with(job_of(1), json!({ "concurrency_key": "k", "priority": 5 }))).await;
+    app.start_worker(&[]).await;
+
+    app.kill_worker(0).await;
+
+    app.until_state(&better, "completed").await;
+    app.until_state(&first, "running").await;
+}
+
+#[tokio::test]
+async fn a_slot_that_becomes_free() {
+    let app = unswept().workers(1).slots(1).await;
+    let first = app.submit(job_of(300)).await;
+
+    let second = app.submit(job_of(1)).await;
+
+    app.until_ended(&second).await;
+    let late = start_after(&app, &second, app.time_of(&first, "completed").await).await;
+    assert!(late < LATE, "{late}");
+}
+
+#[tokio::test]
+async fn a_slot_that_a_cancellation_frees() {
+    let app = unswept().workers(1).slots(1).await;
+    let first = app.submit(job_of(LONG)).await;
+    app.until_state(&first, "running").await;
+    let second = app.submit(job_of(1)).await;
+
+    app.cancel(&first).await.expect(202);
+
+    assert_starts(&app, &second).await;
+}
+
+#[tokio::test]
+async fn the_return_of_nats() {
+    let mut app = unswept().workers(1).await;
+    app.stop_nats().await;
+    let id = app.submit(job_of(1)).await;
+
+    app.start_nats().await;
+
+    app.until_state(&id, "completed").await;
+}
+
+#[tokio::test]
+async fn the_return_of_nats_without_its_store() {
+    let mut app = unswept().workers(1).await;
+    app.stop_nats().await;
+    app.nats.wipe().await.unwrap();
+    app.start_nats().await;
+    app.until_ready().await;
+
+    for _ in 0..5 {
+        let id = app.submit(job_of(1)).await;
+        app.until_state(&id, "completed").await;
+    }
+}

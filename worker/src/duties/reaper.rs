@@ -1,0 +1,102 @@
+//! Taking attempts away from workers that are gone.
+
+use std::time::Duration;
+
+use jetlane_core::domain::WorkerId;
+use jetlane_core::messaging::{Messaging, MessagingError};
+use jetlane_core::outbox::Announcer;
+use jetlane_core::store::{Ledger, Reaped};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::LIMIT;
+use super::watchlist::Watchlist;
+use crate::backoff::Pauses;
+use crate::leases::Leases;
+
+/// A worker that holds attempts renews them every 1.5 s; after this it is dead.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// While our own heartbeat is older, nobody is reaped: we may be the one that
+/// the ledger has not heard of.
+const STALE: Duration = Duration::from_secs(3);
+
+/// How long to wait for our own heartbeat.
+const HEARTBEAT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Gives back the attempts of silent workers: when one has been silent for too
+/// long, and every `period`.
+#[derive(Debug)]
+pub(super) struct Reaper {
+    /// Who we are.
+    pub(super) worker: WorkerId,
+    /// Where the attempts are.
+    pub(super) ledger: Ledger,
+    /// What we hold ourselves.
+    pub(super) leases: Leases,
+    /// Whence the signs of life.
+    pub(super) messaging: Messaging,
+    /// Where changes are told.
+    pub(super) announcer: Announcer,
+    /// How often it looks without a reason.
+    pub(super) period: Duration,
+}
+
+impl Reaper {
+    /// Runs until `stop`.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        if let Err(error) = self.watch(&stop).await {
+            let error = anyhow::Error::new(error);
+            tracing::error!(error = format!("{error:#}"), "cannot reap any more");
+        }
+    }
+
+    async fn watch(&self, stop: &CancellationToken) -> Result<(), MessagingError> {
+        let mut beats = self.messaging.beats().await?;
+        let mut list = Watchlist::new(self.worker, SILENCE);
+        let mut pauses = Pauses::new();
+        let mut sweep = Instant::now();
+        loop {
+            let next = list.next_due().map_or(sweep, |due| due.min(sweep));
+            tokio::select! {
+                // A sign of life that waits to be read comes before its absence.
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                Some(worker) = beats.next() => list.heard(worker, Instant::now()),
+                () = sleep_until(next) => {
+                    if self.leases.seems_dead_after(STALE) {
+                        sleep(HEARTBEAT_PAUSE).await;
+                        continue;
+                    }
+                    let wait = self.reap(&mut list, &mut pauses).await;
+                    sweep = Instant::now() + wait;
+                }
+            }
+        }
+    }
+
+    /// Reaps, and returns how long to wait unless somebody is due earlier.
+    async fn reap(&self, list: &mut Watchlist, pauses: &mut Pauses) -> Duration {
+        let error = match timeout(LIMIT, self.ledger.reap(SILENCE)).await {
+            Ok(Ok(Reaped { change, busy })) => {
+                pauses.reset();
+                list.learn(&busy, Instant::now());
+                for event in change.events() {
+                    tracing::warn!(
+                        job.id = %event.job_id,
+                        job.attempt = event.attempt,
+                        "took an attempt away from a lost worker"
+                    );
+                }
+                self.announcer.announce(change).await;
+                return self.period;
+            }
+            Ok(Err(error)) => anyhow::Error::new(error),
+            Err(elapsed) => anyhow::Error::new(elapsed),
+        };
+        tracing::warn!(error = format!("{error:#}"), "cannot reap");
+        // Whoever was due is looked at with the next try.
+        list.learn(&[], Instant::now());
+        pauses.next()
+    }
+}
