@@ -15,11 +15,13 @@ async fn given_job(app: &TestApp) -> (String, Value) {
     (id, job)
 }
 
-/// The names of the fields that differ.
+/// The names of the fields that differ, sorted.
 fn changed(before: &Value, after: &Value) -> Vec<String> {
     let (before, after) = (before.as_object().unwrap(), after.as_object().unwrap());
     let names = after.keys().filter(|name| before.get(*name) != after.get(*name));
-    names.cloned().collect()
+    let mut names: Vec<_> = names.cloned().collect();
+    names.sort();
+    names
 }
 
 #[tokio::test]

@@ -46,7 +46,8 @@ async fn a_wrong_value_is_named_with_its_variable() {
 
 #[tokio::test]
 async fn the_ledgers_password_is_not_repeated() {
-    let line = refusal(Program::new("edge").var("DATABASE_URL", "mysql://user:secret@host/d")).await;
+    let line =
+        refusal(Program::new("edge").var("DATABASE_URL", "mysql://user:secret@host/d")).await;
 
     assert!(line.contains("DATABASE_URL") && !line.contains("secret"), "{line}");
 }

@@ -28,7 +28,10 @@ async fn it_may_use_every_method_and_header_of_the_api() {
     for method in ["GET", "POST", "PUT", "DELETE"] {
         let reply = preflight(&app, "http://localhost:3000", method).await;
         assert!(reply.header("access-control-allow-methods").contains(method), "{reply:?}");
-        assert!(reply.header("access-control-allow-headers").contains("last-event-id"), "{reply:?}");
+        assert!(
+            reply.header("access-control-allow-headers").contains("last-event-id"),
+            "{reply:?}"
+        );
     }
 }
 

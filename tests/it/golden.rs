@@ -97,7 +97,8 @@ async fn streams_and_consumers() {
         write_fields(&mut text, &stream["config"], &fields);
         for consumer in stream["consumer_detail"].as_array().into_iter().flatten() {
             writeln!(text, "consumer {}", consumer["name"].as_str().unwrap()).unwrap();
-            let fields = ["filter_subject", "ack_policy", "ack_wait", "max_deliver", "max_ack_pending"];
+            let fields =
+                ["filter_subject", "ack_policy", "ack_wait", "max_deliver", "max_ack_pending"];
             write_fields(&mut text, &consumer["config"], &fields);
         }
     }

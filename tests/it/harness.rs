@@ -27,7 +27,7 @@ pub(crate) use client::{Body, Reply};
 pub(crate) use events::{Event, assert_gapless, by_job, kinds, without_repeats};
 pub(crate) use folder::{Folder, workspace};
 pub(crate) use ledger::Recorded;
-pub(crate) use patience::{PATIENCE, PROMPT, eventually};
+pub(crate) use patience::{PATIENCE, PROMPT};
 pub(crate) use program::{Program, run_to_end};
 pub(crate) use setup::Setup;
 pub(crate) use watcher::{Watcher, now};

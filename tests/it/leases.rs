@@ -100,7 +100,9 @@ async fn a_workers_long_jobs_are_not_taken_from_it() {
     let mut app = TestApp::start().workers(1).var("LEASE", 3).await;
     app.given_ledger_past_its_start().await;
     let id = app
-        .submit(json!({ "name": "longer than lease and silence", "params": { "duration_ms": 6000 } }))
+        .submit(
+            json!({ "name": "longer than lease and silence", "params": { "duration_ms": 6000 } }),
+        )
         .await;
     app.until_state(&id, "running").await;
     app.start_worker(&[]).await;

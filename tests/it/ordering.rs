@@ -56,7 +56,8 @@ async fn a_changed_priority_counts() {
 #[tokio::test]
 async fn a_batch_for_several_slots_is_taken_in_order() {
     let mut app = TestApp::start().slots(4).await;
-    let ids = app.submit_each(0..12, |n| json!({ "name": format!("{n}"), "priority": n % 3 })).await;
+    let ids =
+        app.submit_each(0..12, |n| json!({ "name": format!("{n}"), "priority": n % 3 })).await;
 
     app.start_worker(&[]).await;
 

@@ -76,7 +76,10 @@ async fn jobs_that_run_at_once_have_gpus_of_their_own() {
     let app = TestApp::start().workers(1).slots(4).await;
 
     let ids = app
-        .submit_each(0..4, |n| json!({ "name": format!("{n}"), "params": { "duration_ms": 60_000 } }))
+        .submit_each(
+            0..4,
+            |n| json!({ "name": format!("{n}"), "params": { "duration_ms": 60_000 } }),
+        )
         .await;
 
     let mut gpus = BTreeSet::new();

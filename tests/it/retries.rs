@@ -6,9 +6,8 @@ use crate::harness::TestApp;
 
 async fn run(params: Value, max_attempts: u32) -> (TestApp, String, Value) {
     let app = TestApp::start().workers(1).await;
-    let id = app
-        .submit(json!({ "name": "x", "params": params, "max_attempts": max_attempts }))
-        .await;
+    let id =
+        app.submit(json!({ "name": "x", "params": params, "max_attempts": max_attempts })).await;
     let job = app.until_ended(&id).await;
     (app, id, job)
 }
@@ -72,8 +71,7 @@ async fn a_permanent_failure_is_not_tried_again() {
 #[tokio::test]
 async fn the_wait_before_an_attempt_grows() {
     let app = TestApp::start().workers(1).var("RETRY_BACKOFF", "0.4").await;
-    let id =
-        app.submit(json!({ "name": "x", "params": { "fail": 3 }, "max_attempts": 4 })).await;
+    let id = app.submit(json!({ "name": "x", "params": { "fail": 3 }, "max_attempts": 4 })).await;
     app.until_ended(&id).await;
 
     let history = app.history(&id).await;

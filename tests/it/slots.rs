@@ -50,8 +50,11 @@ async fn without_real_or_simulated_gpus_there_is_no_slot() {
     let mut app = TestApp::start().await;
     app.start_worker(&[("GPU_SIMULATION", "false")]).await;
 
-    let slots: i32 =
-        sqlx::query_scalar("SELECT slots FROM workers").fetch_one(&app.ledger).await.unwrap();
-
+    let slots: i32 = app
+        .eventually("the worker is entered", async || {
+            let slots = sqlx::query_scalar("SELECT slots FROM workers");
+            slots.fetch_optional(&app.ledger).await.unwrap()
+        })
+        .await;
     assert_eq!(slots, 0);
 }

@@ -17,7 +17,15 @@ async fn a_name_is_all_that_a_job_needs() {
 
     assert_eq!(
         picked(&job, ["name", "params", "priority", "state", "submitted_by", "lane", "attempt"]),
-        [json!("Test Job"), json!({}), json!(0), json!("queued"), json!(null), json!("default"), json!(0)]
+        [
+            json!("Test Job"),
+            json!({}),
+            json!(0),
+            json!("queued"),
+            json!(null),
+            json!("default"),
+            json!(0)
+        ]
     );
 }
 

@@ -20,6 +20,14 @@ fn unswept() -> Setup {
     TestApp::start().without_sweep()
 }
 
+/// The same, whose worker has looked at everything and waits to be told.
+async fn idle(setup: Setup) -> TestApp {
+    let app = setup.workers(1).await;
+    let id = app.submit(job_of(1)).await;
+    app.until_state(&id, "completed").await;
+    app
+}
+
 fn job_of(duration_ms: u32) -> Value {
     json!({ "name": "x", "params": { "duration_ms": duration_ms } })
 }
@@ -50,9 +58,14 @@ async fn start_after(app: &TestApp, id: &str, reason: DateTime<Utc>) -> TimeDelt
     app.time_of(id, "running").await - reason
 }
 
+#[track_caller]
+fn assert_in_time(late: TimeDelta) {
+    assert!(late >= TimeDelta::zero() && late < LATE, "{late}");
+}
+
 #[tokio::test]
 async fn accepting_a_job() {
-    let app = unswept().workers(1).await;
+    let app = idle(unswept()).await;
 
     let id = app.submit(job_of(1)).await;
 
@@ -61,7 +74,7 @@ async fn accepting_a_job() {
 
 #[tokio::test]
 async fn accepting_jobs_while_the_worker_is_looking() {
-    let app = unswept().workers(1).slots(2).await;
+    let app = idle(unswept().slots(2)).await;
 
     let ids = app.submit_each(0..100, |_| job_of(1)).await;
 
@@ -74,7 +87,7 @@ async fn accepting_jobs_while_the_worker_is_looking() {
 
 #[tokio::test]
 async fn accepting_a_job_in_the_second_lane_of_a_worker() {
-    let app = unswept().workers(1).var("LANES", "first,second").await;
+    let app = idle(unswept().var("LANES", "default,second")).await;
 
     let id = app.submit(with(job_of(1), json!({ "lane": "second" }))).await;
 
@@ -93,14 +106,14 @@ async fn jobs_that_were_there_before_the_worker() {
 
 #[tokio::test]
 async fn a_due_time() {
-    let app = unswept().workers(1).await;
+    let app = idle(unswept()).await;
     let due = now() + TimeDelta::milliseconds(1500);
 
     let id = app.submit(with(job_of(1), json!({ "run_at": due.to_rfc3339() }))).await;
 
     app.until_ended(&id).await;
     let late = start_after(&app, &id, due).await;
-    assert!(late >= TimeDelta::zero() && late < LATE, "{late}");
+    assert_in_time(late);
 }
 
 #[tokio::test]
@@ -117,7 +130,7 @@ async fn a_due_time_that_came_before_the_worker() {
 
 #[tokio::test]
 async fn a_due_time_earlier_than_the_one_waited_for() {
-    let app = unswept().workers(1).await;
+    let app = idle(unswept()).await;
     let far = now() + TimeDelta::hours(1);
     app.submit(with(job_of(1), json!({ "run_at": far.to_rfc3339() }))).await;
     let due = now() + TimeDelta::milliseconds(1000);
@@ -126,12 +139,12 @@ async fn a_due_time_earlier_than_the_one_waited_for() {
 
     app.until_ended(&id).await;
     let late = start_after(&app, &id, due).await;
-    assert!(late < LATE, "{late}");
+    assert_in_time(late);
 }
 
 #[tokio::test]
 async fn the_end_of_a_backoff() {
-    let app = unswept().workers(1).var("RETRY_BACKOFF", "0.3").await;
+    let app = idle(unswept().var("RETRY_BACKOFF", "0.3")).await;
 
     let id = app.submit(json!({ "name": "x", "params": { "fail": 1 } })).await;
 
@@ -141,12 +154,12 @@ async fn the_end_of_a_backoff() {
     let due = scheduled.details["run_at"].as_str().unwrap();
     let due = DateTime::parse_from_rfc3339(due).unwrap().to_utc();
     let late = start_after(&app, &id, due).await;
-    assert!(late < LATE, "{late}");
+    assert_in_time(late);
 }
 
 #[tokio::test]
 async fn a_release_by_a_worker_that_drains() {
-    let mut app = unswept().workers(1).slots(1).var("DRAIN_GRACE", "0.1").await;
+    let mut app = idle(unswept().slots(1).var("DRAIN_GRACE", "0.1")).await;
     let id = app.submit(job_of(LONG)).await;
     app.until_state(&id, "running").await;
     app.start_worker(&[]).await;
@@ -162,7 +175,7 @@ async fn a_release_by_a_worker_that_drains() {
 
 #[tokio::test]
 async fn jobs_waiting_behind_a_worker_that_drains() {
-    let mut app = unswept().workers(1).slots(1).await;
+    let mut app = idle(unswept().slots(1)).await;
     let running = app.submit(job_of(LONG)).await;
     app.until_state(&running, "running").await;
     let waiting = app.submit(job_of(1)).await;
@@ -175,7 +188,7 @@ async fn jobs_waiting_behind_a_worker_that_drains() {
 
 #[tokio::test]
 async fn the_loss_of_a_worker() {
-    let mut app = unswept().workers(1).await;
+    let mut app = idle(unswept()).await;
     app.given_ledger_past_its_start().await;
     let id = app.submit(job_of(LONG)).await;
     app.until_state(&id, "running").await;
@@ -191,7 +204,7 @@ async fn the_loss_of_a_worker() {
 
 #[tokio::test]
 async fn an_update_that_makes_a_job_due() {
-    let app = unswept().workers(1).await;
+    let app = idle(unswept()).await;
     let id = app.submit(with(job_of(1), json!({ "run_at": "2099-01-01T00:00:00Z" }))).await;
 
     put(&app, &id, json!({ "run_at": now().to_rfc3339() })).await;
@@ -201,7 +214,7 @@ async fn an_update_that_makes_a_job_due() {
 
 #[tokio::test]
 async fn an_update_that_brings_the_due_time_closer() {
-    let app = unswept().workers(1).await;
+    let app = idle(unswept()).await;
     let id = app.submit(with(job_of(1), json!({ "run_at": "2099-01-01T00:00:00Z" }))).await;
     let due = now() + TimeDelta::milliseconds(1000);
 
@@ -209,12 +222,12 @@ async fn an_update_that_brings_the_due_time_closer() {
 
     app.until_ended(&id).await;
     let late = start_after(&app, &id, due).await;
-    assert!(late < LATE, "{late}");
+    assert_in_time(late);
 }
 
 #[tokio::test]
 async fn an_update_that_puts_a_waiting_job_off_for_a_moment() {
-    let app = unswept().workers(1).slots(1).await;
+    let app = idle(unswept().slots(1)).await;
     let busy = app.submit(job_of(LONG)).await;
     app.until_state(&busy, "running").await;
     let id = app.submit(job_of(1)).await;
@@ -225,12 +238,12 @@ async fn an_update_that_puts_a_waiting_job_off_for_a_moment() {
 
     app.until_ended(&id).await;
     let late = start_after(&app, &id, due).await;
-    assert!(late < LATE, "{late}");
+    assert_in_time(late);
 }
 
 #[tokio::test]
 async fn an_update_that_moves_a_job_to_a_served_lane() {
-    let app = unswept().workers(1).await;
+    let app = idle(unswept()).await;
     app.given_lane(UNSERVED).await;
     let id = app.submit(with(job_of(1), json!({ "lane": UNSERVED }))).await;
 
@@ -241,7 +254,7 @@ async fn an_update_that_moves_a_job_to_a_served_lane() {
 
 #[tokio::test]
 async fn an_update_that_gives_a_job_the_turn_of_its_key() {
-    let app = unswept().workers(1).await;
+    let app = idle(unswept()).await;
     app.given_lane(UNSERVED).await;
     app.submit(with(job_of(1), json!({ "lane": UNSERVED, "concurrency_key": "k" }))).await;
     let id = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
@@ -253,7 +266,7 @@ async fn an_update_that_gives_a_job_the_turn_of_its_key() {
 
 #[tokio::test]
 async fn an_update_that_puts_off_the_holder_of_a_key() {
-    let app = unswept().workers(1).await;
+    let app = idle(unswept()).await;
     app.given_lane(UNSERVED).await;
     let holder =
         app.submit(with(job_of(1), json!({ "lane": UNSERVED, "concurrency_key": "k" }))).await;
@@ -266,7 +279,7 @@ async fn an_update_that_puts_off_the_holder_of_a_key() {
 
 #[tokio::test]
 async fn accepting_a_better_job_of_a_key() {
-    let app = unswept().workers(1).await;
+    let app = idle(unswept()).await;
     app.given_lane(UNSERVED).await;
     app.submit(with(job_of(1), json!({ "lane": UNSERVED, "concurrency_key": "k" }))).await;
 
@@ -277,7 +290,7 @@ async fn accepting_a_better_job_of_a_key() {
 
 #[tokio::test]
 async fn the_end_of_the_holder_of_a_key() {
-    let app = unswept().workers(1).slots(2).await;
+    let app = idle(unswept().slots(2)).await;
     let first = app.submit(with(job_of(300), json!({ "concurrency_key": "k" }))).await;
     app.until_state(&first, "running").await;
 
@@ -285,12 +298,12 @@ async fn the_end_of_the_holder_of_a_key() {
 
     app.until_ended(&second).await;
     let late = start_after(&app, &second, app.time_of(&first, "completed").await).await;
-    assert!(late < LATE, "{late}");
+    assert_in_time(late);
 }
 
 #[tokio::test]
 async fn the_end_of_the_holder_of_a_key_at_another_worker() {
-    let mut app = unswept().var("LANES", "default").workers(1).slots(1).await;
+    let mut app = idle(unswept().slots(1)).await;
     app.start_worker(&[("LANES", "other")]).await;
     let first = app.submit(with(job_of(300), json!({ "concurrency_key": "k" }))).await;
     app.until_state(&first, "running").await;
@@ -300,12 +313,12 @@ async fn the_end_of_the_holder_of_a_key_at_another_worker() {
 
     app.until_ended(&second).await;
     let late = start_after(&app, &second, app.time_of(&first, "completed").await).await;
-    assert!(late < LATE, "{late}");
+    assert_in_time(late);
 }
 
 #[tokio::test]
 async fn the_postponement_of_the_holder_of_a_key() {
-    let app = unswept().workers(1).slots(2).var("RETRY_BACKOFF", 60).await;
+    let app = idle(unswept().slots(2).var("RETRY_BACKOFF", 60)).await;
     let failing = json!({
         "name": "x", "concurrency_key": "k", "params": { "duration_ms": 300, "fail": "transient" },
     });
@@ -320,7 +333,7 @@ async fn the_postponement_of_the_holder_of_a_key() {
 
 #[tokio::test]
 async fn the_cancellation_of_a_running_holder_of_a_key() {
-    let app = unswept().workers(1).slots(2).await;
+    let app = idle(unswept().slots(2)).await;
     let first = app.submit(with(job_of(LONG), json!({ "concurrency_key": "k" }))).await;
     app.until_state(&first, "running").await;
     let second = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
@@ -332,7 +345,7 @@ async fn the_cancellation_of_a_running_holder_of_a_key() {
 
 #[tokio::test]
 async fn the_cancellation_of_a_waiting_holder_of_a_key() {
-    let app = unswept().workers(1).await;
+    let app = idle(unswept()).await;
     app.given_lane(UNSERVED).await;
     let first =
         app.submit(with(job_of(1), json!({ "lane": UNSERVED, "concurrency_key": "k" }))).await;
@@ -345,7 +358,7 @@ async fn the_cancellation_of_a_waiting_holder_of_a_key() {
 
 #[tokio::test]
 async fn the_removal_of_the_holder_of_a_key() {
-    let app = unswept().workers(1).await;
+    let app = idle(unswept()).await;
     app.given_lane(UNSERVED).await;
     let first =
         app.submit(with(job_of(1), json!({ "lane": UNSERVED, "concurrency_key": "k" }))).await;
@@ -358,7 +371,7 @@ async fn the_removal_of_the_holder_of_a_key() {
 
 #[tokio::test]
 async fn the_loss_of_the_worker_of_a_cancelled_holder_of_a_key() {
-    let mut app = unswept().workers(1).await;
+    let mut app = idle(unswept()).await;
     app.given_ledger_past_its_start().await;
     let first = app.submit(with(job_of(LONG), json!({ "concurrency_key": "k" }))).await;
     app.until_state(&first, "running").await;
@@ -375,7 +388,7 @@ async fn the_loss_of_the_worker_of_a_cancelled_holder_of_a_key() {
 
 #[tokio::test]
 async fn the_loss_of_the_worker_of_a_beaten_holder_of_a_key() {
-    let mut app = unswept().workers(1).await;
+    let mut app = idle(unswept()).await;
     app.given_ledger_past_its_start().await;
     let first = app.submit(with(job_of(LONG), json!({ "concurrency_key": "k" }))).await;
     app.until_state(&first, "running").await;
@@ -391,19 +404,19 @@ async fn the_loss_of_the_worker_of_a_beaten_holder_of_a_key() {
 
 #[tokio::test]
 async fn a_slot_that_becomes_free() {
-    let app = unswept().workers(1).slots(1).await;
+    let app = idle(unswept().slots(1)).await;
     let first = app.submit(job_of(300)).await;
 
     let second = app.submit(job_of(1)).await;
 
     app.until_ended(&second).await;
     let late = start_after(&app, &second, app.time_of(&first, "completed").await).await;
-    assert!(late < LATE, "{late}");
+    assert_in_time(late);
 }
 
 #[tokio::test]
 async fn a_slot_that_a_cancellation_frees() {
-    let app = unswept().workers(1).slots(1).await;
+    let app = idle(unswept().slots(1)).await;
     let first = app.submit(job_of(LONG)).await;
     app.until_state(&first, "running").await;
     let second = app.submit(job_of(1)).await;
@@ -415,7 +428,7 @@ async fn a_slot_that_a_cancellation_frees() {
 
 #[tokio::test]
 async fn the_return_of_nats() {
-    let mut app = unswept().workers(1).await;
+    let mut app = idle(unswept()).await;
     app.stop_nats().await;
     let id = app.submit(job_of(1)).await;
 
@@ -426,7 +439,7 @@ async fn the_return_of_nats() {
 
 #[tokio::test]
 async fn the_return_of_nats_without_its_store() {
-    let mut app = unswept().workers(1).await;
+    let mut app = idle(unswept()).await;
     app.stop_nats().await;
     app.nats.wipe().await.unwrap();
     app.start_nats().await;

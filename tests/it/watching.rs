@@ -49,7 +49,11 @@ async fn a_quiet_stream_is_kept_alive_by_comments() {
 
     watcher.until_frame("a comment at the start", |frame| frame.comment.is_some()).await;
     let comments = |watcher: &Watcher| {
-        watcher.frames().iter().filter(|frame| frame.comment.as_deref() == Some("keepalive")).count()
+        watcher
+            .frames()
+            .iter()
+            .filter(|frame| frame.comment.as_deref() == Some("keepalive"))
+            .count()
     };
     let before = comments(&watcher);
 

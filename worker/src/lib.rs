@@ -8,7 +8,7 @@
 //!                                          settle ◄─┘  └─ leases (own thread)
 //! ```
 //!
-//! * [`run`] puts the parts together, and takes them down again.
+//! * [`run()`] puts the parts together, and takes them down again.
 //! * `dispatcher` owns the slots and is the only one that claims; `board`
 //!   decides where it looks, `bells` wakes it.
 //! * `attempt` carries one claimed job out, from its start to its settlement.

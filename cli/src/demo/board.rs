@@ -66,7 +66,7 @@ pub(super) fn phase_name(phase: Phase) -> &'static str {
 
 /// An event on one line.
 pub(super) fn event_line(event: &JobEvent, world: &World) -> String {
-    let name = shortened(&name(event.job_id, world), 30);
+    let name = shortened(&name(event.job_id, world), 27);
     let facts = [
         Some(event.lane.clone()),
         (event.attempt > 1).then(|| format!("attempt {}", event.attempt)),
@@ -77,7 +77,7 @@ pub(super) fn event_line(event: &JobEvent, world: &World) -> String {
     let facts = facts.join(", ");
     let kind = event.kind;
     shortened(
-        &format!("{}  {kind:<16} {name:<30} {facts}", event.timestamp.format("%H:%M:%S%.3f")),
+        &format!("{}  {kind:<10} {name:<27} {facts}", event.timestamp.format("%H:%M:%S%.3f")),
         WIDTH,
     )
 }

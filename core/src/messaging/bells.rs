@@ -71,7 +71,8 @@ impl Bells {
         heard
     }
 
-    /// Takes the bells that are waiting now, without waiting for more.
+    /// Takes the bells that are waiting now; if none is, those that ring next,
+    /// within a second.
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use super::{Marker, OutboxMetrics};
@@ -16,8 +16,8 @@ use crate::domain::{Change, Unsent};
 use crate::messaging::{Messaging, Receipt, Refusal};
 use crate::store::Ledger;
 
-/// How long a message may take to be handed to the client. Longer means that
-/// the connection is stuck; the relay takes over.
+/// How long a change's messages may take to be handed to the client. Longer
+/// means that the connection is stuck; the relay takes over.
 const SEND_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How many struck-out batches may wait for the marker. More are left to the
@@ -92,10 +92,11 @@ impl Announcer {
 
         let mut sent = Vec::with_capacity(owed);
         let mut rung = HashSet::new();
+        let deadline = Instant::now() + SEND_TIMEOUT;
         for unsent in change.unsent {
             // One bell per lane says it all.
             let is_new = unsent.ring.as_ref().is_some_and(|lane| rung.insert(lane.clone()));
-            match timeout(SEND_TIMEOUT, self.send_one(unsent, committed_at, is_new)).await {
+            match timeout_at(deadline, self.send_one(unsent, committed_at, is_new)).await {
                 Ok(Ok(receipts)) => sent.push(receipts),
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "a change was not sent");

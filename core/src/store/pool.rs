@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor, PgPool};
+use sqlx::{Connection, Executor, PgPool};
 
 use super::StoreError;
 
@@ -20,6 +20,9 @@ pub struct PoolSettings {
     /// ledger is unavailable.
     pub acquire_timeout: Duration,
 }
+
+/// A connection unused for longer is asked for a sign of life first.
+const RESTED: Duration = Duration::from_secs(1);
 
 /// Connects, and proves it by one connection.
 ///
@@ -52,6 +55,17 @@ pub fn connect_lazy(settings: &PoolSettings) -> Result<PgPool, StoreError> {
         .acquire_timeout(settings.acquire_timeout)
         .idle_timeout(Duration::from_mins(5))
         .max_lifetime(Duration::from_mins(30))
+        // A connection that was in use a moment ago is taken as it is; one that
+        // rested may be dead, if only because this process was frozen.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > RESTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_release(|connection, _| {
             Box::pin(async move {
                 // A `begin` that was dropped half-way leaves the connection in

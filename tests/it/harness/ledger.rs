@@ -13,7 +13,6 @@ pub(crate) struct Recorded {
     pub(crate) job_id: Uuid,
     pub(crate) seq: i32,
     pub(crate) kind: String,
-    pub(crate) attempt: i32,
     /// When, by the ledger's clock.
     pub(crate) created_at: DateTime<Utc>,
     /// Grows from one transaction to the next that has seen it.
@@ -25,7 +24,7 @@ impl TestApp {
     /// All events, in an order in which they can have happened.
     pub(crate) async fn recorded(&self) -> Vec<Recorded> {
         let events = sqlx::query_as(
-            "SELECT job_id, seq, kind, attempt, created_at, xid, details FROM job_events
+            "SELECT job_id, seq, kind, created_at, xid, details FROM job_events
              ORDER BY xid, job_id, seq",
         );
         self.race(events.fetch_all(&self.ledger)).await.unwrap()

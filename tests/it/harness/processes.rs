@@ -84,11 +84,15 @@ impl Process {
             let is_end_expected = Arc::clone(&is_end_expected);
             move || wait(child, &name, &is_end_expected, &tell_crash, &tell_end)
         });
-        Self { name: name.to_owned(), pid, log, end, is_end_expected, waiter: Some(waiter), _lifeline: lifeline }
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.pid.as_raw_nonzero().get().cast_unsigned()
+        Self {
+            name: name.to_owned(),
+            pid,
+            log,
+            end,
+            is_end_expected,
+            waiter: Some(waiter),
+            _lifeline: lifeline,
+        }
     }
 
     /// Signals the process. From now on it may end.

@@ -1,6 +1,6 @@
-//! Holds both servers until it is killed, however it is killed: `hold [FOLDER]`.
+//! Holds both servers until it is killed, however it is killed: `jetlane-devstack [FOLDER]`.
 //!
-//! Prints their URLs and processes. Without a folder their data is temporary.
+//! Prints their URLs and processes, then `holding`. Without a folder their data is temporary.
 
 use std::env::args_os;
 use std::future::pending;
