@@ -135,7 +135,8 @@ mod tests {
     #[tokio::test]
     async fn a_holder_that_lives_is_not_waited_for() {
         let (folder, _held) = given_lock(&format!("{}\n", std::process::id()));
-        let error = lock(&folder).await.unwrap_err();
+        let prompt = Duration::from_secs(10);
+        let error = tokio::time::timeout(prompt, lock(&folder)).await.unwrap().unwrap_err();
         fs::remove_dir_all(&folder).unwrap();
         assert!(matches!(error, DevstackError::InUse { .. }), "{error}");
     }

@@ -176,3 +176,68 @@ fn listen(mut guard: Child, answers: ChildStdout, state: &watch::Sender<State>) 
     }
     drop(guard.wait());
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// How often to try what goes wrong only if two processes meet badly.
+    const TRIES: u32 = 100;
+
+    fn given_guard(stop: &str, command: &[&str]) -> Guard {
+        let name = format!("jetlane-guard-{}", Uuid::now_v7().simple());
+        given_guard_of(std::env::temp_dir().join(name), stop, command)
+    }
+
+    fn given_guard_of(folder: PathBuf, stop: &str, command: &[&str]) -> Guard {
+        let task = Task {
+            folder: &Folder::Temporary(folder),
+            account: None,
+            config: "",
+            stop,
+            initdb: None,
+            command: &command.iter().map(OsString::from).collect::<Vec<_>>(),
+        };
+        Guard::spawn(&task).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_at_once_is_noticed() {
+        let mut guard = given_guard("TERM:30", &["true"]);
+        for _ in 0..TRIES {
+            guard.tell(Word::Start).await.unwrap();
+            timeout(Duration::from_secs(10), guard.ended()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_has_only_just_been_started_can_be_stopped() {
+        let mut guard = given_guard("TERM:30", &["sleep", "600"]);
+        for _ in 0..TRIES {
+            guard.tell(Word::Start).await.unwrap();
+            timeout(Duration::from_secs(10), guard.tell(Word::Stop)).await.unwrap().unwrap();
+            assert_eq!(guard.pid(), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_obey_is_killed() {
+        let folder = std::env::temp_dir().join(format!("jetlane-deaf-{}", Uuid::now_v7().simple()));
+        let deaf = "trap '' TERM; : >\"$0\"/deaf; while :; do sleep 0.1; done";
+        let command = ["sh", "-c", deaf, folder.to_str().unwrap()];
+        let mut guard = given_guard_of(folder.clone(), "TERM:1 KILL:5", &command);
+        guard.tell(Word::Start).await.unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !folder.join("deaf").exists() {
+            assert!(Instant::now() < deadline, "it does not run");
+            tokio::time::sleep(POLL).await;
+        }
+
+        assert!(guard.end().await);
+        assert!(!folder.exists());
+    }
+}

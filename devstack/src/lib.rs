@@ -3,7 +3,7 @@
 //! [`Devstack::start`] brings up both, [`Postgres::start`] and [`Nats::start`] one of them, and
 //! [`database`] gives a test a database of its own. The settings are those of production where
 //! they matter: `fsync`, `synchronous_commit` and `full_page_writes` are on, and JetStream stores
-//! in files.
+//! in files. The program `jetlane-devstack` holds both until it is killed.
 //!
 //! # Where a server comes from
 //!

@@ -39,7 +39,8 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
+        // A test that has failed already may have servers left in it.
+        fs::remove_dir_all(&self.0).ok();
     }
 }
 

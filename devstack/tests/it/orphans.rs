@@ -7,21 +7,37 @@ use std::process::{Child, Command, Stdio};
 
 use crate::given::{Folder, eventually};
 
-/// A process that holds both servers.
-fn hold(temporary: &Folder) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_jetlane-devstack"));
-    command
-        .env("TMPDIR", temporary.path())
-        .env("JETLANE_DEVSTACK", "binaries,wheels")
-        .stdout(Stdio::piped());
-    command
+/// A process that holds both servers, killed in the end.
+struct Holder(Child);
+
+impl Holder {
+    fn start(temporary: &Folder, kept: Option<&Folder>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jetlane-devstack"));
+        command
+            .args(kept.map(Folder::path))
+            .env("TMPDIR", temporary.path())
+            .env("JETLANE_DEVSTACK", "binaries,wheels")
+            .stdout(Stdio::piped());
+        Self(command.spawn().unwrap())
+    }
+
+    fn wait_until_it_holds(&mut self) {
+        let printed = BufReader::new(self.0.stdout.as_mut().unwrap());
+        assert!(printed.lines().any(|line| line.unwrap() == "holding"));
+    }
+
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
 }
 
-fn given_holder(temporary: &Folder) -> Child {
-    let mut holder = hold(temporary).spawn().unwrap();
-    let printed = BufReader::new(holder.stdout.as_mut().unwrap());
-    assert!(printed.lines().any(|line| line.unwrap() == "holding"));
-    holder
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // It may have been killed already.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
 }
 
 /// The processes, guards among them, that were told of `folder`. Linux only.
@@ -46,12 +62,12 @@ fn assert_all_goes(temporary: &Folder) {
 #[test]
 fn a_killed_process_leaves_no_server_and_no_folder() {
     let temporary = Folder::new();
-    let mut holder = given_holder(&temporary);
+    let mut holder = Holder::start(&temporary, None);
+    holder.wait_until_it_holds();
     assert_eq!(temporary.entries().len(), 2);
     assert!(processes_of(temporary.path()).len() >= 4, "two servers and their guards");
 
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    holder.kill();
 
     assert_all_goes(&temporary);
 }
@@ -59,12 +75,11 @@ fn a_killed_process_leaves_no_server_and_no_folder() {
 #[test]
 fn a_process_killed_while_its_servers_start_leaves_nothing_either() {
     let temporary = Folder::new();
-    let mut holder = hold(&temporary).spawn().unwrap();
+    let holder = Holder::start(&temporary, None);
     let initialises = |folder: &PathBuf| folder.join("data.new/PG_VERSION").is_file();
     eventually("initdb is at work", || temporary.entries().iter().any(initialises));
 
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    holder.kill();
 
     assert_all_goes(&temporary);
 }
@@ -73,7 +88,8 @@ fn a_process_killed_while_its_servers_start_leaves_nothing_either() {
 #[test]
 fn a_guard_that_is_told_to_end_cleans_up_first() {
     let temporary = Folder::new();
-    let mut holder = given_holder(&temporary);
+    let mut holder = Holder::start(&temporary, None);
+    holder.wait_until_it_holds();
     let terminate = |process: &PathBuf| {
         let pid = process.file_name().unwrap().to_str().unwrap().parse().unwrap();
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
@@ -84,8 +100,6 @@ fn a_guard_that_is_told_to_end_cleans_up_first() {
     processes_of(temporary.path()).iter().for_each(terminate);
 
     assert_all_goes(&temporary);
-    holder.kill().unwrap();
-    holder.wait().unwrap();
 }
 
 /// The guard of a killed process is still at work when the next one comes.
@@ -93,11 +107,9 @@ fn a_guard_that_is_told_to_end_cleans_up_first() {
 fn a_kept_folder_can_be_used_again_right_after_a_kill() {
     let (temporary, kept) = (Folder::new(), Folder::new());
     for _ in 0..2 {
-        let mut holder = hold(&temporary).arg(kept.path()).spawn().unwrap();
-        let printed = BufReader::new(holder.stdout.as_mut().unwrap());
-        assert!(printed.lines().any(|line| line.unwrap() == "holding"));
-        holder.kill().unwrap();
-        holder.wait().unwrap();
+        let mut holder = Holder::start(&temporary, Some(&kept));
+        holder.wait_until_it_holds();
+        holder.kill();
     }
     eventually("no process is left", || processes_of(kept.path()).is_empty());
 }

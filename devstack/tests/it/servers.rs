@@ -124,6 +124,11 @@ async fn a_kept_folder_survives_its_servers() {
     let first = Devstack::start(&settings, &data).await.unwrap();
     execute(first.postgres.admin_url(), "CREATE TABLE kept ()").await;
     first.stop().await.unwrap();
+    // What tells a later start that a lock which lasts is about to go.
+    for name in ["postgres", "nats"] {
+        let lock = folder.path().join("new/.jetlane").join(name).join("lock");
+        assert!(fs::read_to_string(lock).unwrap().ends_with("\nended\n"));
+    }
     let second = Devstack::start(&settings, &data).await.unwrap();
 
     let sees = "SELECT coalesce(to_regclass('kept')::text, 'nothing')";
