@@ -34,7 +34,6 @@ use crate::output::{self, Format};
 use crate::stack::{Environment, Ledger, Logs, Plan, Stack};
 
 use self::latency::milliseconds;
-use self::report::Report;
 use self::session::Session;
 use self::view::View;
 
@@ -84,18 +83,20 @@ pub(crate) async fn run(count: Option<NonZeroUsize>, format: Format) -> anyhow::
         }
         error.context(format!("the demo broke off; its logs are in {}", stack.keep_logs()))
     });
+    if let (Ok(report), Format::Text) = (&outcome, format) {
+        output::print(report.text())?;
+    }
     let stopped = stack.stop(GRACE).await;
 
     let mut report = outcome?;
     stopped?;
     report.duration_ms = milliseconds(begun.elapsed());
-    tell(&report, format)
-}
-
-fn tell(report: &Report, format: Format) -> anyhow::Result<ExitCode> {
     match format {
-        Format::Json => output::print_json(report)?,
-        Format::Text => output::print(report.text())?,
+        Format::Json => output::print_json(&report)?,
+        Format::Text => {
+            let seconds = begun.elapsed().as_secs_f64();
+            output::print(format_args!("everything removed after {seconds:.1} s"))?;
+        }
     }
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,11 +1,11 @@
 //! The `jetlane` command.
 //!
-//! * [`args`] says what can be typed; [`commands`] has one file per command.
-//! * [`client`] is the HTTP API from outside, with SSE.
-//! * [`stack`] brings up everything on this machine: servers by devstack, and
+//! * `args` says what can be typed; `commands` has one file per command.
+//! * `client` is the HTTP API from outside, with SSE.
+//! * `stack` brings up everything on this machine: servers by devstack, and
 //!   this same executable again as `edge` and as `worker`.
-//! * [`demo`] runs a committed list of jobs and checks what it saw.
-//! * [`output`] is how results are printed.
+//! * `demo` runs a committed list of jobs and checks what it saw.
+//! * `output` is how results are printed.
 //!
 //! A binary needs only to call [`main`]. Since processes are started as
 //! `current_exe() edge` and `current_exe() worker`, it must pass its arguments on.

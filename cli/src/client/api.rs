@@ -55,8 +55,8 @@ impl Api {
     }
 
     /// Where it is.
-    pub(crate) fn base(&self) -> &Url {
-        &self.base
+    pub(crate) fn address(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
     }
 
     /// Submits a job, and returns it.
@@ -154,7 +154,7 @@ impl Api {
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         let response = request.send().await.map_err(|source| ClientError::Unreachable {
-            base: self.base.clone(),
+            base: self.address().to_owned(),
             source: source.without_url(),
         })?;
         if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
@@ -168,7 +168,7 @@ impl Api {
     }
 
     fn garbled(&self, source: impl Into<anyhow::Error>) -> ClientError {
-        ClientError::Garbled { base: self.base.clone(), source: source.into() }
+        ClientError::Garbled { base: self.address().to_owned(), source: source.into() }
     }
 
     /// What matters of a job as the API shows it.

@@ -1,6 +1,6 @@
 //! Why the API did not do what it was asked.
 
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
 /// Why the API did not do what it was asked.
@@ -10,7 +10,7 @@ pub(crate) enum ClientError {
     #[error("cannot reach the API at {base}; start one with `jetlane dev`, or name it by --api")]
     Unreachable {
         /// The API.
-        base: Url,
+        base: String,
         /// What the attempt came to.
         source: reqwest::Error,
     },
@@ -26,7 +26,7 @@ pub(crate) enum ClientError {
     #[error("cannot understand the answer of the API at {base}")]
     Garbled {
         /// The API.
-        base: Url,
+        base: String,
         /// What is wrong with it.
         source: anyhow::Error,
     },

@@ -159,11 +159,7 @@ struct Read {
 
 impl Connection {
     async fn read(&mut self) -> Result<Read, String> {
-        let chunk = self
-            .response
-            .chunk()
-            .await
-            .map_err(|error| format!("{:#}", anyhow::Error::new(error.without_url())))?;
+        let chunk = self.response.chunk().await.map_err(|error| root_cause(&error))?;
         let (at, wall) = (Instant::now(), SystemClock.now());
         let bytes = chunk.ok_or("the server has ended the stream")?;
 
@@ -171,6 +167,11 @@ impl Connection {
         self.parser.push(&bytes, &mut frames).map_err(|error| error.to_string())?;
         Ok(Read { frames, at, wall })
     }
+}
+
+/// What is at the bottom of an error: the layers above it say nothing to a person.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), root_cause)
 }
 
 /// What a frame means; `None` for one that a newer server may send.

@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[command(after_help = "\
 The environment configures edge and the workers as it would elsewhere (GPU_COUNT, LANES, \
-SIMULATE_MIN_MS, …). A worker that dies is told of in one line and not started again; another one \
+SIMULATE_MIN_MS, …), but for where they listen and DRAIN_GRACE, which is 10. A worker that dies is told of in one line and not started again; another one \
 can be started by hand, with `jetlane worker`.")]
 pub(crate) struct Args {
     /// Where the API listens, on loopback; 0 picks a free port
@@ -110,7 +110,7 @@ fn keep_out_of_git(folder: &Path) -> anyhow::Result<()> {
 
 fn announce(stack: &Stack, format: Format) -> anyhow::Result<()> {
     let (servers, pids) = (stack.servers(), stack.worker_pids());
-    let api = stack.api().base().as_str().trim_end_matches('/');
+    let api = stack.api().address();
     if format == Format::Json {
         return output::print_json(&json!({
             "api": api,

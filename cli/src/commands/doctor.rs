@@ -1,6 +1,7 @@
 //! `jetlane doctor`: finds out what is missing on this machine.
 
 mod checks;
+mod programs;
 
 use std::process::ExitCode;
 

@@ -100,7 +100,7 @@ fn details(view: &JobView, job: &Value) -> String {
         ("worker", view.worker.clone()),
         ("gpu", view.gpu_id.map(|gpu| gpu.to_string())),
         ("created", time(Some(view.created_at))),
-        ("due", time(Some(view.run_at).filter(|_| !view.state.is_final()))),
+        ("due", time(Some(view.run_at).filter(|_| view.state == JobState::Scheduled))),
         ("started", time(view.started_at)),
         ("finished", time(view.finished_at)),
         ("result", json("result")),

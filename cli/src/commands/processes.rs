@@ -18,8 +18,8 @@ use tokio::net::unix::pipe;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// How long a process may take to end once its parent has died.
-const ORPHAN_LIMIT: Duration = Duration::from_secs(10);
+/// How long a process may take to end once its parent, and soon the servers, have died.
+const ORPHAN_LIMIT: Duration = Duration::from_secs(2);
 
 /// The arguments of `edge` and of `worker`.
 #[derive(Clone, Copy, Debug, clap::Args)]

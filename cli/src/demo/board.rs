@@ -69,7 +69,7 @@ pub(super) fn event_line(event: &JobEvent, world: &World) -> String {
     let name = shortened(&name(event.job_id, world), 27);
     let facts = [
         Some(event.lane.clone()),
-        (event.attempt > 1).then(|| format!("attempt {}", event.attempt)),
+        (event.attempt > 1).then(|| format!("try {}", event.attempt)),
         event.gpu_id.map(|gpu| format!("gpu {gpu}")),
         event.execution_time.map(|seconds| format!("{seconds:.2} s")),
     ];
