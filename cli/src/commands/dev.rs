@@ -1,6 +1,7 @@
 //! `jetlane dev`: everything on this machine, staying up.
 
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,6 +14,9 @@ use crate::stack::{Environment, Ledger, Logs, Plan, Stack};
 
 /// Where data and logs are kept, in the current folder.
 const FOLDER: &str = ".jetlane";
+
+/// Where it is kept if the servers cannot reach that.
+const SYSTEM_FOLDER: &str = "/var/lib/jetlane";
 
 /// How long running jobs may take once everything is to stop. What is not done
 /// by then runs again at the next start.
@@ -84,7 +88,7 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<()> {
 }
 
 fn plan(args: Args) -> anyhow::Result<Plan> {
-    let kept = std::env::current_dir().context("cannot tell the current folder")?.join(FOLDER);
+    let kept = data_folder(&std::env::current_dir().context("cannot tell the current folder")?)?;
     let (ledger, logs) = if args.ephemeral {
         (Ledger::Scratch, Logs::temporary()?)
     } else {
@@ -100,6 +104,24 @@ fn plan(args: Args) -> anyhow::Result<Plan> {
         environment: Environment::Inherited,
         settings: vec![("DRAIN_GRACE", GRACE.as_secs().to_string())],
     })
+}
+
+/// Where the data of a stack started in `here` is kept: beside it, unless root
+/// starts the stack where the unprivileged user that the servers run as cannot
+/// go, such as in root's own home.
+fn data_folder(here: &Path) -> anyhow::Result<PathBuf> {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root || here.ancestors().all(is_open_to_all) {
+        return Ok(here.join(FOLDER));
+    }
+    let name = here.display().to_string().replace('/', "-");
+    let kept = Path::new(SYSTEM_FOLDER).join(name.trim_matches('-'));
+    std::fs::create_dir_all(&kept).with_context(|| format!("cannot make {}", kept.display()))?;
+    Ok(kept)
+}
+
+fn is_open_to_all(folder: &Path) -> bool {
+    std::fs::metadata(folder).is_ok_and(|data| data.permissions().mode() & 0o001 != 0)
 }
 
 /// Databases are nothing to commit, whichever project this folder belongs to.

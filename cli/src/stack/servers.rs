@@ -1,10 +1,13 @@
 //! PostgreSQL with a database for the ledger, and NATS.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use jetlane_core::messaging::Messaging;
 use jetlane_core::store;
 use jetlane_devstack::{Data, Devstack, Settings};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 /// The ledger's database on a server of our own.
@@ -26,7 +29,12 @@ pub(crate) struct Servers {
     database_url: String,
     /// The database to drop from a server that was given.
     scratch: Option<String>,
+    /// A NATS that was given, to remove our streams from.
+    borrowed_nats: Option<Messaging>,
 }
+
+/// How long a NATS that was given may take to answer.
+const NATS_LIMIT: Duration = Duration::from_secs(5);
 
 impl Servers {
     /// Brings up the servers, or finds those that the environment gives.
@@ -45,7 +53,7 @@ impl Servers {
         let given = settings.database_url.filter(|_| !devstack.postgres.is_own());
         match (ledger, given) {
             (Ledger::Kept(_), Some(database_url)) => {
-                Ok(Self { devstack, database_url, scratch: None })
+                Ok(Self { devstack, database_url, scratch: None, borrowed_nats: None })
             }
             (Ledger::Kept(_), None) => Self::with_kept_database(devstack).await,
             (Ledger::Scratch, _) => Self::with_new_database(devstack).await,
@@ -57,15 +65,19 @@ impl Servers {
         if store::pending_migrations(&database_url).await.is_err() {
             devstack.postgres.create_database(DATABASE).await?;
         }
-        Ok(Self { devstack, database_url, scratch: None })
+        Ok(Self { devstack, database_url, scratch: None, borrowed_nats: None })
     }
 
     async fn with_new_database(devstack: Devstack) -> anyhow::Result<Self> {
+        let borrowed_nats = match devstack.nats.pid() {
+            Some(_) => None,
+            None => Some(borrow_nats(devstack.nats.url()).await?),
+        };
         let name = format!("jetlane_{}", Uuid::now_v7().simple());
         devstack.postgres.create_database(&name).await?;
         let database_url = devstack.postgres.url(&name);
         let scratch = (!devstack.postgres.is_own()).then_some(name);
-        Ok(Self { devstack, database_url, scratch })
+        Ok(Self { devstack, database_url, scratch, borrowed_nats })
     }
 
     /// The ledger.
@@ -93,6 +105,23 @@ impl Servers {
             let dropped = self.devstack.postgres.drop_database(name).await;
             dropped.context("a database was left behind")?;
         }
+        if let Some(messaging) = &self.borrowed_nats {
+            messaging.remove_streams().await.context("streams were left behind")?;
+        }
         Ok(self.devstack.stop().await?)
     }
+}
+
+/// A NATS that was given for this run only: nobody else may be using it, since
+/// our streams have the same names everywhere.
+async fn borrow_nats(url: &str) -> anyhow::Result<Messaging> {
+    let messaging = Messaging::connect(url, "jetlane-cli").await?;
+    timeout(NATS_LIMIT, messaging.link().wait_for(|link| link.is_up))
+        .await
+        .context("NATS_URL does not answer")??;
+    let existing = messaging.existing_streams().await?;
+    if !existing.is_empty() {
+        bail!("NATS_URL has streams in use ({}): give another server", existing.join(", "));
+    }
+    Ok(messaging)
 }

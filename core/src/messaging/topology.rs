@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
+use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 
 use super::{Messaging, MessagingError};
@@ -77,6 +79,39 @@ impl Messaging {
         Ok(())
     }
 
+    /// The names of those of our streams that NATS has: somebody uses them.
+    ///
+    /// # Errors
+    ///
+    /// [`MessagingError::Declare`] if NATS does not say.
+    pub async fn existing_streams(&self) -> Result<Vec<String>, MessagingError> {
+        let mut existing = Vec::new();
+        for Config { name, .. } in streams() {
+            match self.jetstream.get_stream(&name).await {
+                Ok(_) => existing.push(name),
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(MessagingError::Declare { name, source: error.into() }),
+            }
+        }
+        Ok(existing)
+    }
+
+    /// Removes our streams with all that they hold.
+    ///
+    /// # Errors
+    ///
+    /// [`MessagingError::Declare`] for the first that could not be removed;
+    /// those before it are gone.
+    pub async fn remove_streams(&self) -> Result<(), MessagingError> {
+        for name in self.existing_streams().await? {
+            self.jetstream
+                .delete_stream(&name)
+                .await
+                .map_err(|error| MessagingError::Declare { name, source: error.into() })?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn worker_consumer(
         &self,
         lane: &LaneName,
@@ -88,6 +123,13 @@ impl Messaging {
             .await
             .map_err(|error| MessagingError::Declare { name, source: error.into() })
     }
+}
+
+fn is_absent(error: &GetStreamError) -> bool {
+    matches!(
+        error.kind(),
+        GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND
+    )
 }
 
 #[cfg(test)]
