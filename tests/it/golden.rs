@@ -55,8 +55,12 @@ async fn metrics_of_an_edge() {
 #[tokio::test]
 async fn metrics_of_a_worker() {
     let app = TestApp::start().workers(1).await;
-    let id = app.submit(json!({ "name": "x" })).await;
-    app.until_ended(&id).await;
+    // Some metrics appear when they are touched: by a bell that finds the worker
+    // waiting, by a renewal.
+    for duration_ms in [1, 2000] {
+        let id = app.submit(json!({ "name": "x", "params": { "duration_ms": duration_ms } })).await;
+        app.until_ended(&id).await;
+    }
 
     let metrics = app.get_url(&format!("{}/metrics", app.workers[0].url)).await.expect(200);
 

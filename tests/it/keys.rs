@@ -163,7 +163,7 @@ async fn a_key_is_held_across_lanes() {
 
 #[tokio::test]
 async fn a_job_that_waits_out_a_backoff_lets_the_next_one_pass() {
-    let app = TestApp::start().workers(1).var("RETRY_BACKOFF", 60).await;
+    let app = TestApp::start().workers(1).var("RETRY_BACKOFF", "60").await;
     let failing = json!({ "name": "x", "concurrency_key": "k", "params": { "fail": "transient" } });
     let first = app.submit(failing).await;
     app.until_state(&first, "scheduled").await;

@@ -97,7 +97,7 @@ async fn every_job_of_a_killed_worker_runs_again() {
 
 #[tokio::test]
 async fn a_workers_long_jobs_are_not_taken_from_it() {
-    let mut app = TestApp::start().workers(1).var("LEASE", 3).await;
+    let mut app = TestApp::start().workers(1).var("LEASE", "3").await;
     app.given_ledger_past_its_start().await;
     let id = app
         .submit(

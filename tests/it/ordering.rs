@@ -30,7 +30,7 @@ async fn higher_priorities_first_then_older_jobs() {
         waiting.push(app.submit(json!({ "name": name, "priority": priority })).await);
     }
 
-    app.cancel(&busy).await.expect(202);
+    app.stop_job(&busy).await;
 
     for id in &waiting {
         app.until_ended(id).await;
@@ -45,7 +45,7 @@ async fn a_changed_priority_counts() {
     let second = app.submit(json!({ "name": "second" })).await;
     app.ask("PUT", &format!("/jobs/{second}"), json!({ "priority": 2 })).await.expect(200);
 
-    app.cancel(&busy).await.expect(202);
+    app.stop_job(&busy).await;
 
     for id in [&first, &second] {
         app.until_ended(id).await;
@@ -84,7 +84,7 @@ async fn a_due_job_keeps_the_place_of_its_age() {
     let newer = app.submit(json!({ "name": "newer" })).await;
     app.ask("PUT", &format!("/jobs/{older}"), json!({ "run_at": due_soon })).await.expect(200);
 
-    app.cancel(&busy).await.expect(202);
+    app.stop_job(&busy).await;
 
     for id in [&older, &newer] {
         app.until_ended(id).await;

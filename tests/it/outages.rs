@@ -35,7 +35,7 @@ async fn a_long_outage_takes_no_attempt_away_and_loses_nothing() {
     app.start_nats().await;
 
     for id in &ids[..4] {
-        app.cancel(id).await.expect(202);
+        app.stop_job(id).await;
     }
     watcher.until_all_ended(&ids).await;
     for id in &ids[..4] {
@@ -87,7 +87,7 @@ async fn jobs_are_accepted_at_once() {
 
 #[tokio::test]
 async fn accepted_jobs_are_found_by_the_sweep() {
-    let mut app = TestApp::start().workers(1).var("POLL_INTERVAL", 1).await;
+    let mut app = TestApp::start().workers(1).var("POLL_INTERVAL", "1").await;
     app.stop_nats().await;
 
     let id = app.submit(job_of(1)).await;
@@ -97,7 +97,7 @@ async fn accepted_jobs_are_found_by_the_sweep() {
 
 #[tokio::test]
 async fn watchers_are_fed_from_the_ledger() {
-    let mut app = TestApp::start().workers(1).var("POLL_INTERVAL", 1).await;
+    let mut app = TestApp::start().workers(1).var("POLL_INTERVAL", "1").await;
     let mut watcher = app.watch().await;
     app.stop_nats().await;
 
@@ -140,7 +140,7 @@ async fn a_running_job_can_be_cancelled_meanwhile() {
     app.until_state(&id, "running").await;
     app.stop_nats().await;
 
-    app.cancel(&id).await.expect(202);
+    app.stop_job(&id).await;
 
     app.until_state(&id, "cancelled").await;
 }
@@ -188,7 +188,7 @@ async fn an_edge_without_nats_serves_all_of_a_jobs_life() {
 
 #[tokio::test]
 async fn a_worker_starts_without_nats_and_works() {
-    let mut app = TestApp::start().without_nats().var("POLL_INTERVAL", 1).await;
+    let mut app = TestApp::start().without_nats().var("POLL_INTERVAL", "1").await;
     let before = app.submit(job_of(1)).await;
 
     app.start_worker(&[]).await;

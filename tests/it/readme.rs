@@ -23,7 +23,7 @@ fn walk(readme: &str) -> String {
         match line.trim_end() {
             "```sh" => is_inside = true,
             "```" => is_inside = false,
-            line if is_inside => script += &format!("{line}\n"),
+            line if is_inside => script.extend([line, "\n"]),
             _ => {}
         }
     }

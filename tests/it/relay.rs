@@ -75,7 +75,7 @@ async fn jobs_accepted_without_nats_are_announced_when_it_is_there() {
 
 #[tokio::test]
 async fn a_whole_life_without_nats_reaches_watchers_without_a_gap() {
-    let mut app = TestApp::start().workers(1).var("POLL_INTERVAL", 1).await;
+    let mut app = TestApp::start().workers(1).var("POLL_INTERVAL", "1").await;
     let mut watcher = app.watch().await;
     app.stop_nats().await;
     let ids = app.submit_each(0..5, |n| json!({ "name": format!("{n}") })).await;

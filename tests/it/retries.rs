@@ -86,7 +86,7 @@ async fn the_wait_before_an_attempt_grows() {
 
 #[tokio::test]
 async fn a_jobs_error_stays_to_be_seen_while_it_waits() {
-    let app = TestApp::start().workers(1).var("RETRY_BACKOFF", 60).await;
+    let app = TestApp::start().workers(1).var("RETRY_BACKOFF", "60").await;
     let id = app.submit(json!({ "name": "x", "params": { "fail": "transient" } })).await;
 
     let job = app.until_state(&id, "scheduled").await;
@@ -96,7 +96,7 @@ async fn a_jobs_error_stays_to_be_seen_while_it_waits() {
 
 #[tokio::test]
 async fn chance_decides_where_the_configuration_says_so() {
-    let app = TestApp::start().workers(1).var("SIMULATE_FAILURE_RATE", 1).await;
+    let app = TestApp::start().workers(1).var("SIMULATE_FAILURE_RATE", "1").await;
     let id = app.submit(json!({ "name": "x" })).await;
 
     let job = app.until_ended(&id).await;

@@ -207,8 +207,9 @@ async fn nats_subscribers_get_what_watchers_get() {
 #[tokio::test]
 async fn a_new_watcher_gets_no_past() {
     let app = TestApp::start().workers(1).await;
+    let mut earlier = app.watch().await;
     let old = app.submit(json!({ "name": "old" })).await;
-    app.until_state(&old, "completed").await;
+    earlier.until_kind(&old, "completed").await;
 
     let mut watcher = app.watch().await;
     let new = app.submit(json!({ "name": "new" })).await;
@@ -253,9 +254,11 @@ async fn the_stream_of_an_unknown_job_is_not_found() {
 #[tokio::test]
 async fn a_stream_is_filtered_by_job() {
     let app = TestApp::start().await;
+    let mut earlier = app.watch().await;
     let later = json!({ "name": "x", "run_at": "2099-01-01T00:00:00Z" });
     let (a, b) = (app.submit(later.clone()).await, app.submit(later.clone()).await);
     let c = app.submit(later).await;
+    earlier.until_kind(&c, "scheduled").await;
     let mut watcher = app.watch_at(&format!("/events?job_id={a}&job_id={c}")).await;
 
     for id in [&b, &a, &c] {

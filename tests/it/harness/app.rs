@@ -171,7 +171,7 @@ impl TestApp {
 
     /// Sends a request that was made by [`Self::request`].
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Reply {
-        self.race(Reply::to(request)).await
+        self.race(Box::pin(Reply::to(request))).await
     }
 
     /// Asks the first edge.
@@ -246,7 +246,14 @@ impl TestApp {
         .await
     }
 
-    /// Waits until a request to cancel has been accepted.
+    /// Asks for the end of a running job. If it ends at once, the answer may
+    /// tell of that already.
+    pub(crate) async fn stop_job(&self, id: &str) {
+        let reply = self.cancel(id).await;
+        assert!([200, 202].contains(&reply.status), "{} {}", reply.status, reply.text);
+    }
+
+    /// Asks for the end of a job.
     pub(crate) async fn cancel(&self, id: &str) -> Reply {
         self.ask("POST", &format!("/jobs/{id}/cancel"), Body::None).await
     }

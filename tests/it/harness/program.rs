@@ -25,14 +25,14 @@ impl Program {
     }
 
     /// Sets a variable; a later one of the same name wins.
-    pub(crate) fn var(mut self, name: &str, value: impl ToString) -> Self {
-        self.vars.push((name.to_owned(), value.to_string()));
+    pub(crate) fn var(mut self, name: &str, value: &str) -> Self {
+        self.vars.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// Sets several variables.
     pub(crate) fn vars<'a>(self, vars: impl IntoIterator<Item = (&'a str, String)>) -> Self {
-        vars.into_iter().fold(self, |this, (name, value)| this.var(name, value))
+        vars.into_iter().fold(self, |this, (name, value)| this.var(name, &value))
     }
 
     /// The command, in a folder without a `.env`.

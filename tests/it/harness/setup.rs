@@ -47,12 +47,12 @@ impl Setup {
 
     /// How many slots each worker has.
     pub(crate) fn slots(self, slots: u16) -> Self {
-        self.var("GPU_COUNT", slots)
+        self.var("GPU_COUNT", &slots.to_string())
     }
 
     /// Nothing is found by looking again: wake-ups are all there is.
     pub(crate) fn without_sweep(self) -> Self {
-        self.var("POLL_INTERVAL", 0)
+        self.var("POLL_INTERVAL", "0")
     }
 
     /// NATS is not there when the processes start.
@@ -61,8 +61,8 @@ impl Setup {
     }
 
     /// A variable of every process.
-    pub(crate) fn var(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.vars.push((name, value.to_string()));
+    pub(crate) fn var(mut self, name: &'static str, value: &str) -> Self {
+        self.vars.push((name, value.to_owned()));
         self
     }
 }

@@ -104,7 +104,7 @@ impl Watcher {
             let grown = self.crashes.race(tokio::time::timeout_at(deadline, self.grown.changed()));
             let state = || format!("{what}; read so far: {:?}", kinds(&events));
             match grown.await {
-                Err(_) => panic!("not within {PATIENCE:?}: {}", state()),
+                Err(elapsed) => panic!("{elapsed}: {}", state()),
                 // Only the reader's end closes the channel: look once more.
                 Ok(Err(_)) if is_wanted(&self.events()) => return self.events(),
                 Ok(Err(_)) => panic!("the stream ended before {}", state()),
@@ -175,7 +175,7 @@ impl Watcher {
         match waiting {
             Ok(true) => {}
             Ok(false) => panic!("the stream ended before {what}"),
-            Err(_) => panic!("not within {PATIENCE:?}: {what}"),
+            Err(elapsed) => panic!("{elapsed}: {what}"),
         }
     }
 }
