@@ -18,3 +18,4 @@ pub use connection::{Link, Messaging};
 pub use error::MessagingError;
 pub use feed::{CancelRequests, Feed, Postponements, Received};
 pub use publish::{Receipt, Refusal};
+pub use topology::STREAM_COUNT;

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::events::Hub;
 use crate::health::NatsHealth;
 use crate::metrics::ApiMetrics;
+use crate::problem::ApiError;
 
 /// What a Lambda function spends on telling NATS of a change: nothing runs
 /// after its answer.
@@ -43,6 +44,8 @@ pub struct App {
     pub metrics: ApiMetrics,
     /// Whether streams were seen to work lately.
     pub nats: NatsHealth,
+    /// Changes under way, whether their client is still there or not.
+    pub changes: TaskTracker,
     /// Cancelled when the process stops taking requests.
     pub drain: CancellationToken,
 }
@@ -66,6 +69,19 @@ pub enum Watching {
 }
 
 impl App {
+    /// Runs `change` to its end even if the client hangs up meanwhile: what it
+    /// committed is announced in any case.
+    ///
+    /// # Errors
+    ///
+    /// Those of `change`; [`ApiError::Internal`] if it panicked.
+    pub(crate) async fn whole<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.changes.spawn(change).await.map_err(|error| ApiError::Internal(error.into()))?
+    }
+
     /// Tells NATS of a committed change. Failing to does not fail the request:
     /// the outbox has it.
     pub async fn announce(&self, change: Change) {

@@ -15,6 +15,8 @@ use jetlane_core::store::{Ledger, PoolSettings, connect_lazy};
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{Announcing, App, Watching};
@@ -27,15 +29,16 @@ use crate::router::router;
 /// to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long, after the last request, published changes may take to be struck out.
-const FLUSH_LIMIT: Duration = Duration::from_secs(2);
+/// How long each step of taking the server down may take.
+const STEP_LIMIT: Duration = Duration::from_secs(2);
 
 /// Serves until `shutdown` drains and open requests have ended, or until it
 /// aborts. Neither PostgreSQL nor NATS need be there yet.
 ///
 /// # Errors
 ///
-/// If an address is none or cannot be listened on; then nothing was served.
+/// If an address is none or cannot be listened on; then nothing was served. If,
+/// for a mistake of ours, a part of the server ended before it was told to.
 pub async fn run(
     config: EdgeConfig,
     clock: Arc<dyn Clock>,
@@ -57,7 +60,7 @@ pub async fn run(
         .context("NATS_URL is no address")?;
     let listener = listen(&config).await?;
 
-    let tasks = TaskTracker::new();
+    let mut parts = JoinSet::new();
     // Duties go on while open requests end.
     let stop = shutdown.abort.child_token();
     let wake_relay = Arc::new(Notify::new());
@@ -68,7 +71,8 @@ pub async fn run(
         outbox_metrics.clone(),
         Arc::clone(&wake_relay),
     );
-    let marker = tasks.spawn(marker.run());
+    let mut marking = JoinSet::new();
+    marking.spawn(marker.run());
     let relay = Relay {
         ledger: ledger.clone(),
         messaging: messaging.clone(),
@@ -77,7 +81,7 @@ pub async fn run(
         wake: wake_relay,
         period: config.poll_interval,
     };
-    tasks.spawn(relay.run(stop.clone()));
+    parts.spawn(relay.run(stop.clone()));
     let (hub, run_hub) = Hub::start(
         ledger.clone(),
         messaging.clone(),
@@ -86,10 +90,11 @@ pub async fn run(
         stop.clone(),
     )
     .await?;
-    tasks.spawn(run_hub);
+    parts.spawn(run_hub);
     let nats = NatsHealth::unproven();
-    tasks.spawn(nats.clone().watch(messaging.clone(), metrics.clone(), stop.clone()));
+    parts.spawn(nats.clone().watch(messaging.clone(), metrics.clone(), stop.clone()));
 
+    let changes = TaskTracker::new();
     let app = App {
         ledger: ledger.clone(),
         messaging,
@@ -101,24 +106,49 @@ pub async fn run(
         registry,
         metrics,
         nats,
+        changes: changes.clone(),
         drain: shutdown.drain.clone(),
     };
     let router = router(app, &config.cors_origins)?;
 
-    serve(listener, router, &shutdown).await?;
+    let result = tokio::select! {
+        result = serve(listener, router, &shutdown) => result,
+        // The abort ends the parts too, and then `serve` ends as well.
+        error = ended_early(&mut parts, &shutdown) => Err(error),
+    };
 
-    // What was answered is announced before the process goes.
-    announcer.flush().await;
+    // What was answered is announced before the process goes. A client that
+    // does not read keeps its connection, and with it an announcer: the marker
+    // is not waited for for ever.
+    changes.close();
+    within("changes under way", changes.wait()).await;
+    within("events under way", announcer.flush()).await;
     drop(announcer);
-    if tokio::time::timeout(FLUSH_LIMIT, marker).await.is_err() {
-        tracing::warn!("published changes were not struck out; a relay sends them again");
-    }
+    within("the outbox", async { while marking.join_next().await.is_some() {} }).await;
     stop.cancel();
-    tasks.close();
-    tasks.wait().await;
-    ledger.close().await;
+    within("its parts", async { while parts.join_next().await.is_some() {} }).await;
+    within("the ledger", ledger.close()).await;
     tracing::info!("stopped");
-    Ok(())
+    result
+}
+
+/// Waits for a part to end although nobody told it to.
+async fn ended_early(parts: &mut JoinSet<()>, shutdown: &Shutdown) -> anyhow::Error {
+    let ended = parts.join_next().await;
+    if shutdown.abort.is_cancelled() {
+        return std::future::pending().await;
+    }
+    match ended {
+        Some(Err(error)) => anyhow::Error::new(error).context("a part of the server panicked"),
+        Some(Ok(())) | None => anyhow::anyhow!("a part of the server ended"),
+    }
+}
+
+/// Waits for `what`, but not for ever.
+async fn within(what: &'static str, ending: impl Future<Output = ()>) {
+    if timeout(STEP_LIMIT, ending).await.is_err() {
+        tracing::warn!(what, "did not end in time");
+    }
 }
 
 async fn listen(config: &EdgeConfig) -> anyhow::Result<TcpListener> {

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use jetlane_core::messaging::Messaging;
+use jetlane_core::messaging::{Messaging, STREAM_COUNT};
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -68,9 +68,11 @@ impl NatsHealth {
     }
 }
 
-/// Whether JetStream stores; a stream that is missing is made first.
+/// Whether JetStream has our streams and stores; those missing are made first.
 async fn stores(messaging: &Messaging) -> bool {
-    if messaging.prove().await.is_ok() {
+    let is_whole =
+        messaging.existing_streams().await.is_ok_and(|streams| streams.len() == STREAM_COUNT);
+    if is_whole && messaging.prove().await.is_ok() {
         return true;
     }
     match messaging.declare_streams().await {

@@ -66,6 +66,7 @@ pub async fn app_from_environment() -> anyhow::Result<(App, FunctionConfig)> {
         metrics: ApiMetrics::new(&registry)?,
         registry,
         nats: NatsHealth::as_connected(),
+        changes: TaskTracker::new(),
         drain: CancellationToken::new(),
     };
     Ok((app, config))

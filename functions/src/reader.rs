@@ -2,6 +2,7 @@
 //! be wrong.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
@@ -10,6 +11,7 @@ use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use jetlane_core::domain::{JobId, TenantName};
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use crate::problem::{ApiError, Place, Violation};
 
@@ -19,6 +21,9 @@ const BODY_LIMIT: usize = 512 * 1024;
 /// A longer body is read so far, without being kept, so that a client that
 /// writes before it reads gets its answer instead of a broken connection.
 const DISCARD_LIMIT: usize = 32 * 1024 * 1024;
+
+/// How long a body may take to come.
+const READ_LIMIT: Duration = Duration::from_secs(30);
 
 const TENANT_HEADER: &str = "x-jetlane-tenant";
 
@@ -30,7 +35,9 @@ impl<S: Sync> FromRequest<S> for JsonObject {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let is_json = is_json(request.headers());
-        let body = read(request.into_body()).await?;
+        let body = timeout(READ_LIMIT, read(request.into_body()))
+            .await
+            .map_err(|_| ApiError::NotJson("the body did not come in time".to_owned()))??;
         if body.is_empty() {
             return Err(ApiError::NotJson("the body is empty: send a JSON object".to_owned()));
         }

@@ -63,6 +63,10 @@ fn event_routes() -> Router<App> {
 }
 
 fn finish(routes: Router<App>, app: App, cors_origins: &[String]) -> anyhow::Result<Router> {
+    anyhow::ensure!(
+        cors_origins.iter().all(|origin| origin != "*"),
+        "CORS_ORIGINS cannot be `*`: browsers refuse it together with credentials, name the origins"
+    );
     let origins =
         cors_origins.iter().map(|origin| origin.parse()).collect::<Result<Vec<_>, _>>()?;
     // Mirrored instead of `*`, which browsers ignore for requests with credentials.

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::harness::TestApp;
 
 /// The worker is told; it does not just find out when it renews its leases.
-const SOONER_THAN_A_RENEWAL: TimeDelta = TimeDelta::milliseconds(1000);
+const SOONER_THAN_A_RENEWAL: TimeDelta = TimeDelta::milliseconds(300);
 
 #[tokio::test]
 async fn a_waiting_job_is_cancelled_at_once() {
@@ -59,15 +59,19 @@ async fn a_running_job_is_marked_and_then_stopped() {
 #[tokio::test]
 async fn a_running_job_is_stopped_at_once() {
     let app = TestApp::start().workers(1).await;
-    let id = app.submit(json!({ "name": "x", "params": { "duration_ms": 60_000 } })).await;
-    app.until_state(&id, "running").await;
 
-    app.stop_job(&id).await;
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        let id = app.submit(json!({ "name": "x", "params": { "duration_ms": 60_000 } })).await;
+        app.until_state(&id, "running").await;
+        app.stop_job(&id).await;
+        app.until_state(&id, "cancelled").await;
+        let asked = app.time_of(&id, "cancel_requested").await;
+        waits.push(app.time_of(&id, "cancelled").await - asked);
+    }
 
-    app.until_state(&id, "cancelled").await;
-    let asked = app.time_of(&id, "cancel_requested").await;
-    let took = app.time_of(&id, "cancelled").await - asked;
-    assert!(took < SOONER_THAN_A_RENEWAL, "{took}");
+    waits.sort();
+    assert!(waits[2] < SOONER_THAN_A_RENEWAL, "{waits:?}");
 }
 
 #[tokio::test]

@@ -60,6 +60,7 @@ async fn an_idle_worker_ends_at_once() {
 #[tokio::test]
 async fn a_worker_that_ends_is_struck_from_the_ledger() {
     let app = TestApp::start().workers(1).await;
+    app.eventually("it is entered", async || (app.count("workers").await == 1).then_some(())).await;
 
     app.workers[0].process.signal(Signal::TERM);
     app.workers[0].process.end_within(SOON).await;

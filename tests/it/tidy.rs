@@ -58,11 +58,7 @@ const RULES: &[Rule] = &[
     Rule {
         texts: &["StatusCode"],
         home: "functions",
-        exempt: &[
-            ("cli/src/client", "the HTTP client reads them"),
-            ("cli/src/client.rs", "the HTTP client reads them"),
-            ("tests", "a client too"),
-        ],
+        exempt: &[("cli/src/client", "the HTTP client reads them"), ("tests", "a client too")],
     },
 ];
 
@@ -145,16 +141,21 @@ fn each_concern_has_one_home() {
 #[test]
 fn every_exemption_is_needed() {
     let sources = sources();
-    for rule in RULES {
-        for (place, reason) in rule.exempt {
-            let is_used = sources.iter().any(|(file, text)| {
-                is_within(file, place)
-                    && code(text).any(|(_, line)| rule.texts.iter().any(|text| line.contains(text)))
-            });
-            // The root of a module is its home, whether or not it says so itself.
-            assert!(is_used || reason.starts_with("the root of"), "{place}: {reason}");
-        }
-    }
+    let is_used = |rule: &Rule, place: &str| {
+        sources.iter().filter(|(file, _)| is_within(file, place)).any(|(_, text)| {
+            code(text).any(|(_, line)| rule.texts.iter().any(|text| line.contains(text)))
+        })
+    };
+    let idle: Vec<_> = RULES
+        .iter()
+        .flat_map(|rule| rule.exempt.iter().map(move |exempt| (rule, exempt)))
+        // The root of a module is its home, whether or not it says so itself.
+        .filter(|(rule, (place, reason))| {
+            !reason.starts_with("the root of") && !is_used(rule, place)
+        })
+        .map(|(rule, (place, _))| (rule.texts, place))
+        .collect();
+    assert!(idle.is_empty(), "{idle:?}");
 }
 
 #[test]

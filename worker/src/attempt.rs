@@ -24,6 +24,9 @@ use crate::workbench::Workbench;
 /// Output that cannot be handed over so fast is dropped.
 const OUTPUT_LIMIT: Duration = Duration::from_millis(250);
 
+/// How long a tool may take to leave once it was stopped.
+const LEAVE_LIMIT: Duration = Duration::from_secs(5);
+
 /// A claimed job, and what the worker holds for it.
 #[derive(Debug)]
 pub(crate) struct Attempt {
@@ -71,6 +74,10 @@ impl Attempt {
             never = publish(told, &bench.messaging, job.lease) => match never {},
         };
         let execution_time = started.elapsed();
+        // The job, its key and its GPU are another's only once the tool has left.
+        if timeout(LEAVE_LIMIT, tasks.shutdown()).await.is_err() {
+            tracing::warn!("the tool does not stop; its attempt is settled all the same");
+        }
 
         let tries = Tries { failures: job.failures, max_attempts: job.max_attempts };
         let decided = match ended {
@@ -88,8 +95,6 @@ impl Attempt {
         tracing::info!(outcome, execution_ms, "attempt ended");
         bench.metrics.count_attempt(&job.lane, job.tool, outcome, execution_time);
 
-        // The GPU is another attempt's only once the tool has left it.
-        tasks.shutdown().await;
         drop(in_progress);
         drop(held);
         drop(slot);

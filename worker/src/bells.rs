@@ -41,7 +41,7 @@ impl Listener {
     /// Listens until `stop`. A request for a bell that is under way is not
     /// taken back before: its bell would be lost to other workers for a while.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        stop.run_until_cancelled(self.listen()).await;
+        stop.run_until_cancelled(Box::pin(self.listen())).await;
     }
 
     async fn listen(&mut self) {

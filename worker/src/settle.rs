@@ -42,9 +42,7 @@ pub(crate) async fn settle(
                 return label(&settlement.outcome);
             }
             Ok(Err(error)) => {
-                if !error.is_unavailable()
-                    && matches!(settlement.outcome, Outcome::Completed { .. })
-                {
+                if error.is_refusal() && matches!(settlement.outcome, Outcome::Completed { .. }) {
                     settlement.outcome = refused();
                 }
                 anyhow::Error::new(error)

@@ -141,10 +141,11 @@ impl Feed {
 
     fn take(&mut self, read: Read) {
         self.failures = 0;
+        // An id can come without an event: where to go on if none comes.
+        if let Some(id) = self.connection.as_ref().and_then(|open| open.parser.last_id()) {
+            self.last_id = Some(id.to_owned());
+        }
         for frame in read.frames {
-            if frame.id.is_some() {
-                self.last_id.clone_from(&frame.id);
-            }
             self.ready.extend(sighting(frame, read.at, read.wall));
         }
     }

@@ -69,6 +69,11 @@ impl SseParser {
         Ok(())
     }
 
+    /// The id that was read last, with an event or alone.
+    pub(crate) fn last_id(&self) -> Option<&str> {
+        self.last_id.as_deref()
+    }
+
     fn end_line(&mut self, frames: &mut Vec<Frame>) {
         let line = std::mem::take(&mut self.line);
         let line = String::from_utf8_lossy(&line);

@@ -1,6 +1,7 @@
 //! The connection of a process to NATS.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectOptions, Event};
@@ -8,12 +9,17 @@ use rand::RngExt;
 use tokio::sync::watch;
 
 use super::MessagingError;
+use super::error::Cause;
+use super::topology::OUTPUT;
 
 /// How long a request to NATS may take before it counts as unanswered.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A dead peer is noticed after two unanswered pings.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A connection unused for longer may be dead without our knowing.
+const MAX_REST: Duration = Duration::from_secs(30);
 
 /// The longest pause between two attempts to reconnect.
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
@@ -34,6 +40,20 @@ pub struct Messaging {
     pub(super) client: Client,
     pub(super) jetstream: jetstream::Context,
     link: watch::Receiver<Link>,
+    last_use: Arc<LastUse>,
+}
+
+/// When the connection was used last.
+#[derive(Debug)]
+struct LastUse(Mutex<Instant>);
+
+impl LastUse {
+    /// Notes a use, and returns how long ago the one before was.
+    fn swap_now(&self) -> Duration {
+        let now = Instant::now();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        now.duration_since(std::mem::replace(&mut *last, now))
+    }
 }
 
 impl Messaging {
@@ -63,7 +83,8 @@ impl Messaging {
             .timeout(REQUEST_TIMEOUT)
             .ack_timeout(REQUEST_TIMEOUT)
             .build(client.clone());
-        Ok(Self { client, jetstream, link })
+        let last_use = Arc::new(LastUse(Mutex::new(Instant::now())));
+        Ok(Self { client, jetstream, link, last_use })
     }
 
     /// The state of the connection, to read or to wait for.
@@ -78,14 +99,36 @@ impl Messaging {
         self.link.borrow().is_up
     }
 
-    /// Writes a message through JetStream and waits for its acknowledgement:
-    /// proof that streams work, which an open connection is not.
+    /// Makes the connection anew if it has been unused for so long that NATS
+    /// may have given it up, as a process does that was frozen meanwhile; then
+    /// waits until it is there.
+    pub async fn revive(&self) {
+        let rested = self.last_use.swap_now();
+        let mut link = self.link();
+        if rested > MAX_REST && self.client.force_reconnect().await.is_ok() {
+            let generation = link.borrow().generation;
+            let _ = link.wait_for(|link| link.is_up && link.generation > generation).await;
+        } else {
+            let _ = link.wait_for(|link| link.is_up).await;
+        }
+    }
+
+    /// Writes a message through JetStream and reads it back: proof that streams
+    /// work, which an open connection is not.
     ///
     /// # Errors
     ///
-    /// [`Refusal`](super::Refusal) as for any publish.
-    pub async fn prove(&self) -> Result<(), super::Refusal> {
-        self.publish_probe().await
+    /// [`MessagingError::Probe`] with whatever went wrong.
+    pub async fn prove(&self) -> Result<(), MessagingError> {
+        self.round_trip().await.map_err(MessagingError::Probe)
+    }
+
+    async fn round_trip(&self) -> Result<(), Cause> {
+        // No job has this subject. OUTPUT bounds what it keeps of it.
+        let stored = self.jetstream.publish("output.probe", "{}".into()).await?.await?;
+        let stream = self.jetstream.get_stream(OUTPUT).await?;
+        stream.get_raw_message(stored.sequence).await?;
+        Ok(())
     }
 }
 

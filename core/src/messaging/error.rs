@@ -18,6 +18,9 @@ pub enum MessagingError {
         #[source]
         source: Cause,
     },
+    /// JetStream does not store, or does not give back what it stored.
+    #[error("write to JetStream and read back")]
+    Probe(#[source] Cause),
     /// A subscription or a pull could not be made.
     #[error("subscribe to {subject}")]
     Subscribe {

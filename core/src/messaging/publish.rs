@@ -120,10 +120,4 @@ impl Messaging {
             self.jetstream.publish_with_headers(subject, headers, chunk.to_string().into()).await?;
         Ok(Receipt(sent))
     }
-
-    pub(super) async fn publish_probe(&self) -> Result<(), Refusal> {
-        // A subject that no job has, with one message kept at most.
-        let sent = self.jetstream.publish("output.probe", "{}".into()).await?;
-        Receipt(sent).stored().await
-    }
 }

@@ -13,12 +13,18 @@ use crate::domain::LaneName;
 /// Doorbells wait here.
 pub(super) const WORK: &str = "WORK";
 
+/// What attempts put out while they run.
+pub(super) const OUTPUT: &str = "OUTPUT";
+
+/// How many streams there are.
+pub const STREAM_COUNT: usize = 3;
+
 /// How long a worker may hold a doorbell before it goes to another.
 const BELL_ACK_WAIT: Duration = Duration::from_secs(30);
 
 /// The streams: what they hold and for how long. All of it can be rebuilt from
 /// the ledger, so each is bounded and drops its oldest.
-pub(super) fn streams() -> [Config; 3] {
+pub(super) fn streams() -> [Config; STREAM_COUNT] {
     let bounded =
         Config { storage: StorageType::File, discard: DiscardPolicy::Old, ..Config::default() };
     [
@@ -40,7 +46,7 @@ pub(super) fn streams() -> [Config; 3] {
             ..bounded.clone()
         },
         Config {
-            name: "OUTPUT".into(),
+            name: OUTPUT.into(),
             subjects: vec!["output.*".into()],
             max_messages_per_subject: 1_000,
             max_age: Duration::from_hours(1),
@@ -116,6 +122,8 @@ impl Messaging {
         &self,
         lane: &LaneName,
     ) -> Result<PullConsumer, MessagingError> {
+        // The stream may be gone although the connection is not.
+        self.declare_streams().await?;
         let config = worker_consumer(lane);
         let name = format!("worker-{lane}");
         self.jetstream

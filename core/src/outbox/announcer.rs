@@ -64,10 +64,11 @@ impl Announcer {
     }
 
     /// Sends what `change` owes and waits until it is stored, for `limit` at
-    /// most, and not at all while NATS is known to be away. For a process that
-    /// may be frozen afterwards: striking out is left to the relay.
+    /// most, the time to connect included. For a process that may be frozen
+    /// afterwards: striking out is left to the relay.
     pub async fn announce_within(&self, change: Change, limit: Duration) {
         let stored = timeout(limit, async {
+            self.messaging.revive().await;
             let sent = self.send(change).await;
             join_all(sent.into_iter().map(Sent::stored)).await;
         });

@@ -37,7 +37,8 @@ impl StoreError {
             Self::Database(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
                 // Connection, resource and operator classes, and lock trouble.
                 ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
-                    || matches!(&*code, "40001" | "40P01" | "55P03")
+                    // Serialisation, deadlock, lock and transaction time-outs, a standby.
+                    || matches!(&*code, "40001" | "40P01" | "55P03" | "25P03" | "25006")
             }),
             Self::Database(error) => matches!(
                 error,
@@ -50,6 +51,20 @@ impl StoreError {
             ),
             Self::Abandoned => true,
             Self::Corrupt { .. } | Self::UnknownLane(_) => false,
+        }
+    }
+
+    /// Whether the ledger looked at the values and does not take them: the same
+    /// call will not succeed later.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
+                // Data exceptions, program limits, a CHECK.
+                code.starts_with("22") || code.starts_with("54") || code == "23514"
+            }),
+            Self::Database(sqlx::Error::Encode(_)) => true,
+            _ => false,
         }
     }
 

@@ -43,60 +43,66 @@ pub struct FeedFilter {
     pub state: Option<JobState>,
 }
 
-/// The first `limit` events from the transaction `from` on, and the low-water
-/// mark of the same snapshot.
+/// How many keys are read in one statement.
+const PAGE: i64 = 5_000;
+
+/// The mark below which no event can appear any more.
 ///
 /// # Errors
 ///
 /// [`StoreError::Database`].
-pub(super) async fn head(
+pub(super) async fn low_water(connection: &mut PgConnection) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "low_water!""#,
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
+/// All events from the transaction `from` on, and the low-water mark of the
+/// time before they were read.
+///
+/// # Errors
+///
+/// [`StoreError::Database`].
+pub(super) async fn head(connection: &mut PgConnection, from: i64) -> Result<FeedHead, StoreError> {
+    // First the mark, then the events: what commits between is above the mark.
+    let low_water = low_water(&mut *connection).await?;
+    let mut keys: Vec<FeedKey> = Vec::new();
+    loop {
+        let start = FeedKey { xid: from, job_id: JobId(Uuid::nil()), seq: 0 };
+        let page = keys_after(&mut *connection, keys.last().copied().unwrap_or(start)).await?;
+        let is_last = i64::try_from(page.len()).is_ok_and(|read| read < PAGE);
+        keys.extend(page);
+        if is_last {
+            return Ok(FeedHead { low_water, keys });
+        }
+    }
+}
+
+async fn keys_after(
     connection: &mut PgConnection,
-    from: i64,
-    limit: i64,
-) -> Result<FeedHead, StoreError> {
-    // One statement, so one snapshot: the outer join keeps the mark when no
-    // event is there.
+    after: FeedKey,
+) -> Result<Vec<FeedKey>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        WITH mark AS (
-            SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS low_water
-        ),
-        recent AS (
-            SELECT xid, job_id, seq
-            FROM job_events
-            WHERE xid >= $1
-            ORDER BY xid, job_id, seq
-            LIMIT $2
-        )
-        SELECT
-            mark.low_water AS "low_water!",
-            recent.xid AS "xid?",
-            recent.job_id AS "job_id?",
-            recent.seq AS "seq?"
-        FROM mark
-        LEFT JOIN recent ON true
-        ORDER BY recent.xid, recent.job_id, recent.seq
+        SELECT xid, job_id, seq
+        FROM job_events
+        WHERE (xid, job_id, seq) > ($1, $2, $3)
+        ORDER BY xid, job_id, seq
+        LIMIT $4
         "#,
-        from,
-        limit,
+        after.xid,
+        after.job_id.0,
+        after.seq,
+        PAGE,
     )
     .fetch_all(connection)
     .await?;
-
-    let low_water = rows.first().map_or(from, |row| row.low_water);
-    let keys: Vec<_> = rows
+    Ok(rows
         .into_iter()
-        .filter_map(|row| {
-            Some(FeedKey { xid: row.xid?, job_id: JobId(row.job_id?), seq: row.seq? })
-        })
-        .collect();
-    // A cut list does not reach the mark: what follows its last key is unread.
-    let is_cut = i64::try_from(keys.len()).is_ok_and(|read| read >= limit);
-    let low_water = match keys.last() {
-        Some(last) if is_cut => low_water.min(last.xid),
-        _ => low_water,
-    };
-    Ok(FeedHead { low_water, keys })
+        .map(|row| FeedKey { xid: row.xid, job_id: JobId(row.job_id), seq: row.seq })
+        .collect())
 }
 
 /// The named events, in the order of the feed. Those that are not there are
@@ -129,39 +135,9 @@ pub(super) async fn events(
     .collect()
 }
 
-/// The events of one job with a seq above `after`, at most `limit`, in order.
-///
-/// # Errors
-///
-/// [`StoreError::Database`], [`StoreError::Corrupt`].
-pub(super) async fn events_of(
-    connection: &mut PgConnection,
-    job_id: JobId,
-    after: i32,
-    limit: i64,
-) -> Result<Vec<Event>, StoreError> {
-    sqlx::query_as!(
-        EventRow,
-        r#"
-        SELECT job_id, seq, kind, state, attempt, created_at, lane, tenant, xid, details
-        FROM job_events
-        WHERE job_id = $1 AND seq > $2
-        ORDER BY seq
-        LIMIT $3
-        "#,
-        job_id.0,
-        after,
-        limit,
-    )
-    .fetch_all(connection)
-    .await?
-    .into_iter()
-    .map(TryInto::try_into)
-    .collect()
-}
-
 /// A tenant's events that pass the filter and come after `after`, at most
-/// `limit`, in the order of the feed: so each job's in their own.
+/// `limit`, only of transactions below `below`, in the order of the feed: so
+/// each job's in their own.
 ///
 /// # Errors
 ///
@@ -171,6 +147,7 @@ pub(super) async fn replay(
     tenant: &TenantName,
     filter: &FeedFilter,
     after: FeedKey,
+    below: i64,
     limit: i64,
 ) -> Result<Vec<Event>, StoreError> {
     let ids: Vec<Uuid> = filter.job_ids.iter().map(|id| id.0).collect();
@@ -184,8 +161,9 @@ pub(super) async fn replay(
           AND (cardinality($5::uuid[]) = 0 OR job_id = ANY($5))
           AND ($6::text IS NULL OR lane = $6)
           AND ($7::text IS NULL OR state = $7)
+          AND xid < $8
         ORDER BY xid, job_id, seq
-        LIMIT $8
+        LIMIT $9
         "#,
         tenant.as_str(),
         after.xid,
@@ -194,6 +172,7 @@ pub(super) async fn replay(
         &ids,
         filter.lane.as_ref().map(LaneName::as_str),
         filter.state.map(JobState::as_str),
+        below,
         limit,
     )
     .fetch_all(connection)

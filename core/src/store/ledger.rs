@@ -15,8 +15,8 @@ use super::{
     outbox, promote, reap, renew, settle, update, workers,
 };
 use crate::domain::{
-    Change, Claimed, Event, Job, JobId, JobPatch, LaneName, NewJob, Settlement, TenantName, Unsent,
-    WorkerId,
+    Change, Claimed, Event, Job, JobId, JobPatch, JobState, LaneName, NewJob, Settlement,
+    TenantName, Unsent, WorkerId,
 };
 
 /// The ledger. Clones share its connections.
@@ -148,8 +148,13 @@ impl Ledger {
         }
         Ok(match self.find(tenant, id).await? {
             None => Cancelled::NotFound,
-            Some(job) if job.cancel_requested_at.is_some() => Cancelled::Already,
-            Some(job) => Cancelled::Final(job.state),
+            Some(job) => match job.state {
+                JobState::Completed | JobState::Failed => Cancelled::Final(job.state),
+                JobState::Scheduled
+                | JobState::Queued
+                | JobState::Running
+                | JobState::Cancelled => Cancelled::Already,
+            },
         })
     }
 
@@ -332,14 +337,22 @@ impl Ledger {
         outbox::next_due_in(&mut *self.pool.acquire().await?).await
     }
 
-    /// The names of the first `limit` events from the transaction `from` on,
-    /// and the mark below which nothing can appear any more.
+    /// The mark below which no event can appear any more: a ledger transaction.
     ///
     /// # Errors
     ///
     /// See above.
-    pub async fn feed_head(&self, from: i64, limit: i64) -> Result<FeedHead, StoreError> {
-        feed::head(&mut *self.pool.acquire().await?, from, limit).await
+    pub async fn low_water(&self) -> Result<i64, StoreError> {
+        feed::low_water(&mut *self.pool.acquire().await?).await
+    }
+
+    /// The names of all events from the transaction `from` on, and the mark.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    pub async fn feed_head(&self, from: i64) -> Result<FeedHead, StoreError> {
+        feed::head(&mut *self.pool.acquire().await?, from).await
     }
 
     /// The named events that are there, in the order of the feed.
@@ -351,21 +364,8 @@ impl Ledger {
         feed::events(&mut *self.pool.acquire().await?, keys).await
     }
 
-    /// A job's events with a seq above `after`, at most `limit`, in order.
-    ///
-    /// # Errors
-    ///
-    /// See above.
-    pub async fn events_of(
-        &self,
-        job_id: JobId,
-        after: i32,
-        limit: i64,
-    ) -> Result<Vec<Event>, StoreError> {
-        feed::events_of(&mut *self.pool.acquire().await?, job_id, after, limit).await
-    }
-
-    /// A tenant's events after a place in the feed, at most `limit`, in its order.
+    /// A tenant's events after a place in the feed and of transactions below
+    /// `below`, at most `limit`, in its order.
     ///
     /// # Errors
     ///
@@ -375,9 +375,10 @@ impl Ledger {
         tenant: &TenantName,
         filter: &FeedFilter,
         after: FeedKey,
+        below: i64,
         limit: i64,
     ) -> Result<Vec<Event>, StoreError> {
-        feed::replay(&mut *self.pool.acquire().await?, tenant, filter, after, limit).await
+        feed::replay(&mut *self.pool.acquire().await?, tenant, filter, after, below, limit).await
     }
 
     /// Runs `work` in a transaction of its own task, and commits if it succeeds.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgPool};
+use tokio::time::{error::Elapsed, timeout};
 
 use super::StoreError;
 
@@ -23,6 +24,10 @@ pub struct PoolSettings {
 
 /// A connection unused for longer is asked for a sign of life first.
 const RESTED: Duration = Duration::from_secs(1);
+
+/// A connection that takes longer to answer is given up: its peer may be gone
+/// without a word.
+const SIGN_OF_LIFE_LIMIT: Duration = Duration::from_millis(500);
 
 /// Connects, and proves it by one connection.
 ///
@@ -61,7 +66,7 @@ pub fn connect_lazy(settings: &PoolSettings) -> Result<PgPool, StoreError> {
         .before_acquire(|connection, meta| {
             Box::pin(async move {
                 if meta.idle_for > RESTED {
-                    connection.ping().await?;
+                    timeout(SIGN_OF_LIFE_LIMIT, connection.ping()).await.map_err(too_late)??;
                 }
                 Ok(true)
             })
@@ -72,9 +77,14 @@ pub fn connect_lazy(settings: &PoolSettings) -> Result<PgPool, StoreError> {
                 // a transaction that sqlx does not know of; the next
                 // borrower's write would be acknowledged and then lost. Alone,
                 // ROLLBACK would warn in the server's log every time.
-                connection.execute("BEGIN; ROLLBACK").await?;
+                let reset = connection.execute("BEGIN; ROLLBACK");
+                timeout(SIGN_OF_LIFE_LIMIT, reset).await.map_err(too_late)??;
                 Ok(true)
             })
         })
         .connect_lazy_with(options))
+}
+
+fn too_late(elapsed: Elapsed) -> sqlx::Error {
+    sqlx::Error::Io(elapsed.into())
 }

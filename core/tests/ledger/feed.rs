@@ -15,7 +15,7 @@ async fn nothing_appears_below_the_mark_whatever_order_transactions_commit_in() 
         sqlx::query_scalar("SELECT ledger_xid()").fetch_one(&mut *slow).await.unwrap();
     given.accept(job("quick")).await;
 
-    let head = given.ledger.feed_head(0, 100).await.unwrap();
+    let head = given.ledger.feed_head(0).await.unwrap();
     slow.commit().await.unwrap();
 
     assert_eq!(head.keys.len(), 1);
@@ -23,34 +23,11 @@ async fn nothing_appears_below_the_mark_whatever_order_transactions_commit_in() 
     assert!(head.low_water <= slow_xid, "the mark waits for the slow transaction");
     // The mark is the whole server's: other tests' transactions hold it back too.
     let rises = async {
-        while given.ledger.feed_head(0, 100).await.unwrap().low_water <= head.keys[0].xid {
+        while given.ledger.feed_head(0).await.unwrap().low_water <= head.keys[0].xid {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(20), rises).await.unwrap();
-}
-
-#[tokio::test]
-async fn the_mark_is_told_also_when_nothing_is_new() {
-    let given = given_a_ledger().await;
-
-    let head = given.ledger.feed_head(i64::MAX, 1).await.unwrap();
-
-    assert!(head.keys.is_empty());
-    assert!(head.low_water > 0 && head.low_water < i64::MAX);
-}
-
-#[tokio::test]
-async fn a_cut_head_promises_no_more_than_it_names() {
-    let given = given_a_ledger().await;
-    for _ in 0..5 {
-        given.accept(job("one of many")).await;
-    }
-
-    let head = given.ledger.feed_head(0, 3).await.unwrap();
-
-    assert_eq!(head.keys.len(), 3);
-    assert!(head.low_water <= head.keys[2].xid, "{head:?}");
 }
 
 #[tokio::test]
@@ -64,10 +41,10 @@ async fn a_replay_in_pages_is_the_replay_in_one() {
     }
     let (tenant, filter) = (TenantName::default(), FeedFilter::default());
 
-    let whole = given.ledger.replay(&tenant, &filter, START, 1000).await.unwrap();
+    let whole = given.ledger.replay(&tenant, &filter, START, i64::MAX, 1000).await.unwrap();
     let (mut paged, mut after) = (Vec::new(), START);
     loop {
-        let page = given.ledger.replay(&tenant, &filter, after, 2).await.unwrap();
+        let page = given.ledger.replay(&tenant, &filter, after, i64::MAX, 2).await.unwrap();
         let Some(last) = page.last() else { break };
         after = FeedKey { xid: last.xid, job_id: last.job_id, seq: last.seq };
         paged.extend(page);
@@ -86,9 +63,9 @@ async fn a_replay_keeps_to_tenant_and_filter() {
     let tenant = TenantName::default();
 
     let filter = FeedFilter { state: Some(JobState::Running), ..FeedFilter::default() };
-    let running = given.ledger.replay(&tenant, &filter, START, 100).await.unwrap();
+    let running = given.ledger.replay(&tenant, &filter, START, i64::MAX, 100).await.unwrap();
     let filter = FeedFilter { job_ids: vec![mine], ..FeedFilter::default() };
-    let of_mine = given.ledger.replay(&tenant, &filter, START, 100).await.unwrap();
+    let of_mine = given.ledger.replay(&tenant, &filter, START, i64::MAX, 100).await.unwrap();
 
     assert_eq!(claimed.lease.job_id, mine);
     assert_eq!(running.iter().map(|event| event.job_id).collect::<Vec<_>>(), [mine]);

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use jetlane_core::domain::{Announcement, ResumePoint, format_timestamp};
+use jetlane_core::domain::{Announcement, JobId, ResumePoint, format_timestamp};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::watcher::Wish;
 
@@ -34,6 +35,13 @@ impl Frame {
         let bytes = format!("id: {point}\ndata: {body},\"sent_at\":\"{sent_at}\"}}\n\n").into();
         Self { event, low_water, bytes }
     }
+}
+
+/// An id alone: clients keep it and show nothing. No event carried it, so it
+/// names none.
+pub(super) fn here(low_water: i64) -> Bytes {
+    let point = ResumePoint { xid: low_water, job_id: JobId(Uuid::nil()), seq: 0 };
+    format!("id: {point}\n\n").into()
 }
 
 /// Tells a watcher that the past it asked for is not there, and how things

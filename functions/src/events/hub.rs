@@ -20,11 +20,11 @@ use crate::metrics::ApiMetrics;
 /// How many frames a watcher may lag behind before it is disconnected.
 const BUFFER: usize = 4096;
 
-/// How many events of the ledger are looked at in one round.
-const HEAD_LIMIT: i64 = 5_000;
-
 /// How often the ledger is asked for what the feed did not bring.
 const QUIET_PERIOD: Duration = Duration::from_secs(1);
+
+/// The same while nobody watches: only the mark is to keep up.
+const IDLE_PERIOD: Duration = Duration::from_secs(5);
 
 /// The same while NATS is away and the ledger is all there is.
 const DARK_PERIOD: Duration = Duration::from_millis(200);
@@ -102,20 +102,11 @@ impl Hub {
 async fn seed(ledger: &Ledger) -> Order {
     loop {
         let seeded = async {
-            let mark = ledger.feed_head(i64::MAX, 1).await?.low_water;
-            let mut head = FeedHead { low_water: mark, keys: Vec::new() };
-            loop {
-                let part = ledger.feed_head(head.low_water, HEAD_LIMIT).await?;
-                let is_whole = i64::try_from(part.keys.len()).is_ok_and(|n| n < HEAD_LIMIT);
-                head.low_water = part.low_water;
-                head.keys.extend(part.keys);
-                if is_whole {
-                    return Ok::<_, StoreError>(Order::starting_at(&head));
-                }
-            }
+            let mark = ledger.low_water().await?;
+            ledger.feed_head(mark).await
         };
         match seeded.await {
-            Ok(order) => return order,
+            Ok(head) => return Order::starting_at(&head),
             Err(error) => {
                 warn(error);
                 tokio::time::sleep(RETRY_PAUSE).await;
@@ -162,7 +153,7 @@ async fn follow(
             Ok(()) = link.changed() => next_look = Instant::now(),
             () = sleep_until(next_look), if is_idle => {
                 let (ledger, from) = (ledger.clone(), order.low_water());
-                heads.spawn(async move { ledger.feed_head(from, HEAD_LIMIT).await });
+                heads.spawn(async move { ledger.feed_head(from).await });
             }
             Some(Ok(head)) = heads.join_next() => match head {
                 Ok(head) => {
@@ -179,15 +170,18 @@ async fn follow(
             },
             Some(Ok(look)) = looks.join_next() => match look {
                 Ok(Look { head, missing }) => {
-                    let is_cut = i64::try_from(head.keys.len()).is_ok_and(|n| n >= HEAD_LIMIT);
+                    // Until the whole batch is out, only the old mark has been earned.
+                    let earned = order.low_water();
                     let mut through = Vec::new();
                     order.repair(&head, missing, &mut through);
-                    outlet.show(through, order.low_water(), "ledger");
-                    let pause = match (is_cut, order.is_waiting(), link.borrow().is_up) {
-                        (true, _, _) => Duration::ZERO,
-                        (false, true, _) => REORDER_GRACE,
-                        (false, false, true) => QUIET_PERIOD,
-                        (false, false, false) => DARK_PERIOD,
+                    outlet.show(through, earned, "ledger");
+                    outlet.low_water.store(order.low_water(), Ordering::Release);
+                    let is_watched = outlet.frames.receiver_count() > 0;
+                    let pause = match (order.is_waiting(), is_watched, link.borrow().is_up) {
+                        (true, _, _) => REORDER_GRACE,
+                        (false, false, _) => IDLE_PERIOD,
+                        (false, true, true) => QUIET_PERIOD,
+                        (false, true, false) => DARK_PERIOD,
                     };
                     next_look = Instant::now() + pause;
                 }
@@ -229,6 +223,5 @@ impl Outlet {
             // No watcher is no mistake.
             let _ = self.frames.send(Arc::new(Frame::new(event, low_water, sent_at)));
         }
-        self.low_water.store(low_water, Ordering::Release);
     }
 }

@@ -64,14 +64,11 @@ impl Order {
         let track = match self.tracks.get_mut(&event.job_id) {
             Some(track) => track,
             None if event.xid < self.low_water => return,
-            None => {
-                let track = self.tracks.entry(event.job_id).or_default();
-                if event.seq == 1 {
-                    track.shown = Some(0);
-                }
-                track
-            }
+            None => self.tracks.entry(event.job_id).or_default(),
         };
+        if track.shown.is_none() && event.xid >= self.low_water && event.seq == 1 {
+            track.shown = Some(0);
+        }
         if track.shown.is_some_and(|shown| event.seq <= shown) {
             return;
         }
@@ -119,6 +116,13 @@ impl Order {
         }
         for event in missing {
             self.offer(event, through);
+        }
+        // What still waits below the new mark waits for an event that is in no
+        // ledger: it is not ours.
+        for track in self.tracks.values_mut() {
+            let before = track.held.len();
+            track.held.retain(|_, event| event.xid >= head.low_water);
+            self.held -= before - track.held.len();
         }
         self.low_water = self.low_water.max(head.low_water);
         self.forget();

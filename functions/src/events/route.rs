@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use jetlane_core::domain::JobId;
@@ -74,8 +74,9 @@ pub(crate) async fn of_job(
 /// What is asked for of the past. The header wins: a browser that reconnects
 /// repeats the query it began with.
 fn past(headers: &HeaderMap, query: &Query) -> Result<Option<Past>, ApiError> {
-    let id = match headers.get("last-event-id") {
-        Some(value) => Some(value.to_str().unwrap_or_default()),
+    let id = match headers.get("last-event-id").map(HeaderValue::to_str) {
+        Some(Ok(text)) => Some(text),
+        Some(Err(_)) => return Ok(Some(Past::AfterUnknown)),
         None => query.one("after")?,
     };
     if let Some(id) = id.filter(|id| !id.is_empty()) {

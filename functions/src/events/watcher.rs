@@ -16,7 +16,7 @@ use tokio_util::sync::DropGuard;
 use uuid::Uuid;
 
 use super::Hub;
-use super::frame::{CONNECTED, Frame, KEEPALIVE, is_wanted, reset};
+use super::frame::{CONNECTED, Frame, KEEPALIVE, here, is_wanted, reset};
 use crate::app::App;
 
 /// How many past events are read from the ledger in one round.
@@ -76,12 +76,18 @@ pub(super) fn watch(
     stream! {
         let _keep = keep;
         let _counted = Counted::new(app.metrics.streams.clone());
-        // Before the past is read: what happens meanwhile is not missed.
+        // The mark before the frames that follow it; both before the past is
+        // read, so that what happens meanwhile is not missed.
+        let low_water = hub.low_water();
         let mut live = hub.subscribe();
         yield Bytes::from_static(CONNECTED);
+        // So that who loses the connection before the first event resumes too.
+        if wish.past == Past::None {
+            yield here(low_water);
+        }
         yield Bytes::from_static(KEEPALIVE);
 
-        let mut replay = match Replay::begin(&app, &hub, &wish).await {
+        let mut replay = match Replay::begin(&app, low_water, &wish).await {
             Ok(Beginning::Known(replay)) => replay,
             Ok(Beginning::Lost(frame, replay)) => {
                 yield frame;
@@ -142,27 +148,28 @@ struct Replay {
     cursor: Option<FeedKey>,
     /// Of this job, the watcher has seen all up to this event.
     seen: Option<ResumePoint>,
-    /// No frame of the past promises more than was below the mark at its start.
+    /// No event below this mark can appear any more: the past below it can be
+    /// read in pages, the rest has to be read at once.
     low_water: i64,
+    /// Of what was read above the mark, the last of each job.
     replayed: HashMap<JobId, i32>,
     replayed_until: i64,
 }
 
 impl Replay {
-    async fn begin(app: &App, hub: &Hub, wish: &Wish) -> Result<Beginning, StoreError> {
+    async fn begin(app: &App, low_water: i64, wish: &Wish) -> Result<Beginning, StoreError> {
         let mut replay = Self {
             cursor: None,
             seen: None,
-            low_water: hub.low_water(),
+            low_water,
             replayed: HashMap::new(),
             replayed_until: 0,
         };
-        let from = |xid| Some(FeedKey { xid, job_id: JobId(Uuid::nil()), seq: 0 });
         match wish.past {
             Past::None => {}
-            Past::All => replay.cursor = from(0),
+            Past::All => replay.cursor = Some(first_of(0)),
             Past::After(point) if replay.knows(app, point).await? => {
-                replay.cursor = from(point.xid);
+                replay.cursor = Some(first_of(point.xid));
                 replay.seen = Some(point);
             }
             Past::After(_) | Past::AfterUnknown => {
@@ -176,8 +183,7 @@ impl Replay {
     /// Whether the ledger can have given this point out.
     async fn knows(&self, app: &App, point: ResumePoint) -> Result<bool, StoreError> {
         // Another edge may be a moment ahead of ours.
-        Ok(point.xid <= self.low_water
-            || point.xid <= app.ledger.feed_head(i64::MAX, 1).await?.low_water)
+        Ok(point.xid <= self.low_water || point.xid <= app.ledger.low_water().await?)
     }
 
     /// The next frames of the past; `None` at its end.
@@ -185,13 +191,17 @@ impl Replay {
         let Some(cursor) = self.cursor else {
             return Ok(None);
         };
-        let events = app.ledger.replay(&wish.tenant, &wish.filter, cursor, PAGE).await?;
-        let is_last = i64::try_from(events.len()).is_ok_and(|read| read < PAGE);
-        self.cursor = events.last().filter(|_| !is_last).map(|event| FeedKey {
-            xid: event.xid,
-            job_id: event.job_id,
-            seq: event.seq,
-        });
+        let (below, limit) =
+            if cursor.xid < self.low_water { (self.low_water, PAGE) } else { (i64::MAX, i64::MAX) };
+        let events = app.ledger.replay(&wish.tenant, &wish.filter, cursor, below, limit).await?;
+        let is_whole = i64::try_from(events.len()).is_ok_and(|read| read < limit);
+        self.cursor = match events.last() {
+            Some(last) if !is_whole => {
+                Some(FeedKey { xid: last.xid, job_id: last.job_id, seq: last.seq })
+            }
+            _ if below < i64::MAX => Some(first_of(below)),
+            _ => None,
+        };
 
         let sent_at = app.clock.now();
         app.metrics.events.with_label_values(&["replay"]).inc_by(events.len() as u64);
@@ -200,8 +210,10 @@ impl Replay {
             if self.has_seen(&event) {
                 continue;
             }
-            self.replayed.insert(event.job_id, event.seq);
-            self.replayed_until = self.replayed_until.max(event.xid);
+            if event.xid >= self.low_water {
+                self.replayed.insert(event.job_id, event.seq);
+                self.replayed_until = self.replayed_until.max(event.xid);
+            }
             let low_water = self.low_water.min(event.xid);
             frames.push(Frame::new(event.announce(None, None), low_water, sent_at).bytes);
         }
@@ -219,6 +231,11 @@ impl Replay {
         }
         self.replayed.get(&frame.event.job_id).is_some_and(|seq| frame.event.seq <= *seq)
     }
+}
+
+/// The place in the feed before all events of a transaction.
+fn first_of(xid: i64) -> FeedKey {
+    FeedKey { xid, job_id: JobId(Uuid::nil()), seq: 0 }
 }
 
 /// The jobs that the watcher asks for, as they stand.

@@ -20,15 +20,20 @@ pub(crate) async fn cancel(
     JobPath(id): JobPath,
     base: BaseUrl,
 ) -> Result<Response, ApiError> {
-    let not_found = || ApiError::NotFound(format!("job {id}"));
-    match app.ledger.cancel(&tenant, id).await? {
-        Cancelled::Accepted(change) => app.announce(change).await,
-        Cancelled::Already => {}
-        Cancelled::Final(state) => {
-            return Err(ApiError::Conflict { action: "cancelling it", state });
+    let not_found = move || ApiError::NotFound(format!("job {id}"));
+    let (canceller, owner) = (app.clone(), tenant.clone());
+    let cancel = async move {
+        match canceller.ledger.cancel(&owner, id).await? {
+            Cancelled::Accepted(change) => {
+                canceller.announce(change).await;
+                Ok(())
+            }
+            Cancelled::Already => Ok(()),
+            Cancelled::Final(state) => Err(ApiError::Conflict { action: "cancelling it", state }),
+            Cancelled::NotFound => Err(not_found()),
         }
-        Cancelled::NotFound => return Err(not_found()),
-    }
+    };
+    app.whole(cancel).await?;
     let job = app.ledger.find(&tenant, id).await?.ok_or_else(not_found)?;
     let status = match job.state {
         JobState::Running => StatusCode::ACCEPTED,

@@ -15,14 +15,18 @@ pub(crate) async fn remove(
     Tenant(tenant): Tenant,
     JobPath(id): JobPath,
 ) -> Result<StatusCode, ApiError> {
-    match app.ledger.delete(&tenant, id).await? {
-        Deleted::Done(change) => {
-            app.announce(change).await;
-            Ok(StatusCode::NO_CONTENT)
+    let remover = app.clone();
+    let remove = async move {
+        match remover.ledger.delete(&tenant, id).await? {
+            Deleted::Done(change) => {
+                remover.announce(change).await;
+                Ok(StatusCode::NO_CONTENT)
+            }
+            Deleted::Running => {
+                Err(ApiError::Conflict { action: "removing it", state: JobState::Running })
+            }
+            Deleted::NotFound => Err(ApiError::NotFound(format!("job {id}"))),
         }
-        Deleted::Running => {
-            Err(ApiError::Conflict { action: "removing it", state: JobState::Running })
-        }
-        Deleted::NotFound => Err(ApiError::NotFound(format!("job {id}"))),
-    }
+    };
+    app.whole(remove).await
 }

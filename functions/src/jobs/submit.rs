@@ -35,11 +35,16 @@ pub(crate) async fn submit(
     let id = new_id(&app);
     let new = read(body, id, tenant, traceparent)?;
 
-    let accepted = app.ledger.accept(new).await?;
-    app.metrics.jobs_created.inc();
-    app.announce(accepted.change).await;
+    let acceptor = app.clone();
+    let accept = async move {
+        let accepted = acceptor.ledger.accept(new).await?;
+        acceptor.metrics.jobs_created.inc();
+        acceptor.announce(accepted.change).await;
+        Ok(accepted.job)
+    };
+    let job = app.whole(accept).await?;
 
-    let view = with_urls(&accepted.job, &base)?;
+    let view = with_urls(&job, &base)?;
     Ok((StatusCode::CREATED, [(header::LOCATION, base.job(id))], Json(view)).into_response())
 }
 

@@ -23,12 +23,19 @@ pub(crate) async fn update(
     JsonObject(body): JsonObject,
 ) -> Result<Json<Value>, ApiError> {
     let patch = read(body)?;
-    let not_found = || ApiError::NotFound(format!("job {id}"));
-    match app.ledger.update(&tenant, id, patch).await? {
-        Updated::Done(change) => app.announce(change).await,
-        Updated::TooLate(state) => return Err(ApiError::Conflict { action: "changing it", state }),
-        Updated::NotFound => return Err(not_found()),
-    }
+    let not_found = move || ApiError::NotFound(format!("job {id}"));
+    let (changer, owner) = (app.clone(), tenant.clone());
+    let change = async move {
+        match changer.ledger.update(&owner, id, patch).await? {
+            Updated::Done(change) => {
+                changer.announce(change).await;
+                Ok(())
+            }
+            Updated::TooLate(state) => Err(ApiError::Conflict { action: "changing it", state }),
+            Updated::NotFound => Err(not_found()),
+        }
+    };
+    app.whole(change).await?;
     let job = app.ledger.find(&tenant, id).await?.ok_or_else(not_found)?;
     with_urls(&job, &base).map(Json)
 }

@@ -56,6 +56,7 @@ impl Reaper {
         let mut list = Watchlist::new(self.worker, SILENCE);
         let mut pauses = Pauses::new();
         let mut sweep = Instant::now();
+        let mut was_away = false;
         loop {
             let next = list.next_due().map_or(sweep, |due| due.min(sweep));
             tokio::select! {
@@ -68,15 +69,31 @@ impl Reaper {
                         sleep(HEARTBEAT_PAUSE).await;
                         continue;
                     }
-                    let wait = self.reap(&mut list, &mut pauses).await;
+                    let wait = if was_away {
+                        self.wait_for_ledger(&mut was_away, &mut pauses).await
+                    } else {
+                        self.reap(&mut list, &mut pauses, &mut was_away).await
+                    };
                     sweep = Instant::now() + wait;
                 }
             }
         }
     }
 
+    /// Asks whether the ledger is back, and returns how long to wait. It was
+    /// away for the others too: they get the time to be heard again.
+    async fn wait_for_ledger(&self, was_away: &mut bool, pauses: &mut Pauses) -> Duration {
+        *was_away = !matches!(timeout(LIMIT, self.ledger.ping()).await, Ok(Ok(())));
+        if *was_away { pauses.next() } else { SILENCE }
+    }
+
     /// Reaps, and returns how long to wait unless somebody is due earlier.
-    async fn reap(&self, list: &mut Watchlist, pauses: &mut Pauses) -> Duration {
+    async fn reap(
+        &self,
+        list: &mut Watchlist,
+        pauses: &mut Pauses,
+        was_away: &mut bool,
+    ) -> Duration {
         let error = match timeout(LIMIT, self.ledger.reap(SILENCE)).await {
             Ok(Ok(Reaped { change, busy })) => {
                 pauses.reset();
@@ -97,6 +114,7 @@ impl Reaper {
         tracing::warn!(error = format!("{error:#}"), "cannot reap");
         // Whoever was due is looked at with the next try.
         list.learn(&[], Instant::now());
+        *was_away = true;
         pauses.next()
     }
 }
