@@ -46,7 +46,11 @@ fn read(message: &Message) -> Option<Announcement> {
 
 /// Jobs that become due later, so that somebody sets a timer.
 #[derive(Debug)]
-pub struct Postponements(Subscriber);
+pub struct Postponements {
+    scheduled: Subscriber,
+    /// An update can move a due time too.
+    updated: Subscriber,
+}
 
 #[derive(Deserialize)]
 struct Postponed {
@@ -59,7 +63,10 @@ impl Postponements {
     /// `None` once the client is closed.
     pub async fn next(&mut self) -> Option<Duration> {
         loop {
-            let message = self.0.next().await?;
+            let message = tokio::select! {
+                message = self.scheduled.next() => message?,
+                message = self.updated.next() => message?,
+            };
             if let Ok(Postponed { timestamp, run_at }) = serde_json::from_slice(&message.payload) {
                 return Some((run_at - timestamp).to_std().unwrap_or_default());
             }
@@ -101,7 +108,10 @@ impl Messaging {
     ///
     /// As [`Self::feed`].
     pub async fn postponements(&self) -> Result<Postponements, MessagingError> {
-        self.subscribe(&format!("jobs.*.{}", EventKind::Scheduled)).await.map(Postponements)
+        Ok(Postponements {
+            scheduled: self.subscribe(&format!("jobs.*.{}", EventKind::Scheduled)).await?,
+            updated: self.subscribe(&format!("jobs.*.{}", EventKind::Updated)).await?,
+        })
     }
 
     /// Listens to requests to stop running jobs.
