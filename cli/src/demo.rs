@@ -114,6 +114,9 @@ fn plan() -> anyhow::Result<Plan> {
             ("RETRY_BACKOFF", "0.3".to_owned()),
             ("SIMULATE_FAILURE_RATE", "0".to_owned()),
             ("DRAIN_GRACE", GRACE.as_secs().to_string()),
+            // Everything shares one machine: more backends than it can run at
+            // once wait for each other, and opening them is work in the burst.
+            ("DATABASE_MAX_CONNECTIONS", "3".to_owned()),
         ],
     })
 }
