@@ -25,6 +25,13 @@ const DISCARD_LIMIT: usize = 32 * 1024 * 1024;
 /// How long a body may take to come.
 const READ_LIMIT: Duration = Duration::from_secs(30);
 
+/// What is said to who names a lane wrongly.
+pub(crate) const LANE_RULE: &str = "must be 1 to 32 of a-z, 0-9 and -, starting with a letter";
+
+/// What is said to who names a state wrongly.
+pub(crate) const STATE_RULE: &str =
+    "must be scheduled, queued, running, completed, failed or cancelled";
+
 const TENANT_HEADER: &str = "x-jetlane-tenant";
 
 /// The body as a JSON object, in which no text holds a NUL.

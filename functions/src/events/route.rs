@@ -16,16 +16,13 @@ use super::Hub;
 use super::watcher::{Past, Wish, watch};
 use crate::app::{App, Watching};
 use crate::problem::ApiError;
-use crate::reader::{JobPath, Query, Tenant};
+use crate::reader::{JobPath, LANE_RULE, Query, STATE_RULE, Tenant};
 
 /// How long a watcher waits for the hub to find out where the ledger stands.
 const START_LIMIT: Duration = Duration::from_secs(2);
 
 /// The most jobs that one stream can name.
 const MAX_JOBS: usize = 1_000;
-
-const LANE_RULE: &str = "must be 1 to 32 of a-z, 0-9 and -, starting with a letter";
-const STATE_RULE: &str = "must be scheduled, queued, running, completed, failed or cancelled";
 
 /// `GET /events`: all events, or those that the query asks for. No past unless
 /// asked for by `Last-Event-ID`, `?after=` or `?from=start`.

@@ -8,11 +8,10 @@ use jetlane_core::domain::{Job, JobId};
 use jetlane_core::store::JobFilter;
 use serde_json::Value;
 
-use super::submit::LANE_RULE;
 use super::view::{BaseUrl, with_urls};
 use crate::app::App;
 use crate::problem::ApiError;
-use crate::reader::{Query, Tenant};
+use crate::reader::{LANE_RULE, Query, STATE_RULE, Tenant};
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 500;
@@ -26,10 +25,7 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     query.only(&["state", "lane", "submitted_by", "limit", "cursor"])?;
     let filter = JobFilter {
-        state: query.parsed(
-            "state",
-            "must be scheduled, queued, running, completed, failed or cancelled",
-        )?,
+        state: query.parsed("state", STATE_RULE)?,
         lane: query.parsed("lane", LANE_RULE)?,
         submitted_by: query.one("submitted_by")?.map(str::to_owned),
     };

@@ -13,7 +13,7 @@ use super::view::{BaseUrl, with_urls};
 use crate::app::App;
 use crate::fields::Fields;
 use crate::problem::ApiError;
-use crate::reader::{JsonObject, Tenant, Traceparent};
+use crate::reader::{JsonObject, LANE_RULE, Tenant, Traceparent};
 
 /// How many attempts a job has unless it says otherwise.
 const DEFAULT_MAX_ATTEMPTS: NonZeroI32 = NonZeroI32::new(3).expect("three is not zero");
@@ -21,7 +21,6 @@ const DEFAULT_MAX_ATTEMPTS: NonZeroI32 = NonZeroI32::new(3).expect("three is not
 pub(super) const NAME_LIMIT: usize = 512;
 pub(super) const SUBMITTER_LIMIT: usize = 256;
 const KEY_LIMIT: usize = 256;
-pub(super) const LANE_RULE: &str = "must be 1 to 32 of a-z, 0-9 and -, starting with a letter";
 
 /// 201 with the whole job, once it is committed: from then on it is never lost.
 /// After a 503 it may or may not have been accepted.

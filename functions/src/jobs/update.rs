@@ -6,12 +6,12 @@ use jetlane_core::domain::JobPatch;
 use jetlane_core::store::Updated;
 use serde_json::{Map, Value};
 
-use super::submit::{LANE_RULE, NAME_LIMIT, SUBMITTER_LIMIT};
+use super::submit::{NAME_LIMIT, SUBMITTER_LIMIT};
 use super::view::{BaseUrl, with_urls};
 use crate::app::App;
 use crate::fields::Fields;
 use crate::problem::ApiError;
-use crate::reader::{JobPath, JsonObject, Tenant};
+use crate::reader::{JobPath, JsonObject, LANE_RULE, Tenant};
 
 /// 200 with the job as it is then. Fields that are not given stay; `params` is
 /// replaced whole. 409 once the job has started.
