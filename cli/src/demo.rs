@@ -28,9 +28,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use jetlane_core::shutdown::Shutdown;
-use tokio::task::JoinSet;
 
 use crate::output::{self, Format};
+use crate::signals;
 use crate::stack::{Environment, Ledger, Logs, Plan, Stack};
 
 use self::latency::milliseconds;
@@ -53,13 +53,7 @@ const GRACE: Duration = Duration::from_secs(3);
 pub(crate) async fn run(count: Option<NonZeroUsize>, format: Format) -> anyhow::Result<ExitCode> {
     let script = input::script(&input::jobs()?, count);
     let shutdown = Shutdown::default();
-    let mut signals = JoinSet::new();
-    let heard = shutdown.clone();
-    signals.spawn(async move {
-        if let Err(error) = heard.on_signals(Duration::MAX).await {
-            eprintln!("cannot hear signals: {error}");
-        }
-    });
+    let _signals = signals::heed(&shutdown);
 
     let begun = Instant::now();
     if format == Format::Text {

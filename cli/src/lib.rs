@@ -15,6 +15,7 @@ mod client;
 mod commands;
 mod demo;
 mod output;
+mod signals;
 mod stack;
 
 use std::process::ExitCode;

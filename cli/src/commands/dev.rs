@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::Context;
 use jetlane_core::shutdown::Shutdown;
 use serde_json::json;
-use tokio::task::JoinSet;
 
 use crate::output::{self, Format, one_line};
+use crate::signals;
 use crate::stack::{Environment, Ledger, Logs, Plan, Stack};
 
 /// Where data and logs are kept, in the current folder.
@@ -51,13 +51,7 @@ pub(crate) struct Args {
 /// If something cannot be brought up; whatever was is stopped again.
 pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<()> {
     let shutdown = Shutdown::default();
-    let mut signals = JoinSet::new();
-    let heard = shutdown.clone();
-    signals.spawn(async move {
-        if let Err(error) = heard.on_signals(Duration::MAX).await {
-            eprintln!("cannot hear signals: {error}");
-        }
-    });
+    let _signals = signals::heed(&shutdown);
 
     if format == Format::Text {
         output::print("starting PostgreSQL, NATS, edge and workers …")?;
