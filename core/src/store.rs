@@ -33,13 +33,14 @@ mod workers;
 
 pub use accept::Accepted;
 pub use cancel::Cancelled;
-pub use claim::Claim;
+pub use claim::{Claim, Claims, Unreadable};
 pub use delete::Deleted;
 pub use error::StoreError;
 pub use feed::{FeedFilter, FeedHead, FeedKey};
 pub use ledger::Ledger;
 pub use list::JobFilter;
 pub use migrate::{migrate, pending_migrations};
+pub use outbox::Due;
 pub use pool::{PoolSettings, connect, connect_lazy};
 pub use promote::Promoted;
 pub use reap::Reaped;

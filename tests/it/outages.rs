@@ -209,3 +209,22 @@ async fn a_worker_that_started_without_nats_hears_bells_once_it_is_there() {
         app.until_state(&id, "completed").await;
     }
 }
+
+#[tokio::test]
+async fn streams_that_somebody_deletes_come_back_without_touching_a_process() {
+    let app = TestApp::start().workers(1).await;
+    let mut watcher = app.watch().await;
+    let jetstream = async_nats::jetstream::new(app.nats_client().await);
+    for stream in ["WORK", "JOBS", "OUTPUT"] {
+        jetstream.delete_stream(stream).await.unwrap();
+    }
+
+    let id = app.submit(job_of(1)).await;
+
+    watcher.until_kind(&id, "completed").await;
+    app.eventually("streams, consumer, and nothing owed", async || {
+        let is_whole = app.streams().await.len() == 3 && app.consumers().await == 1;
+        (is_whole && app.count("outbox").await == 0).then_some(())
+    })
+    .await;
+}

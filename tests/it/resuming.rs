@@ -243,3 +243,17 @@ async fn the_history_of_a_removed_job_is_resumed_too() {
     let mut resumed = app.watch_from("/events", &queued.id).await;
     resumed.until_kind(&id, "deleted").await;
 }
+
+#[tokio::test]
+async fn who_has_seen_no_event_yet_resumes_too() {
+    let app = TestApp::start().await;
+    let mut quiet = app.watch().await;
+    let first = quiet.until_frame("an id", |frame| !frame.id.is_empty()).await;
+    assert!(first.data.is_empty(), "nothing has happened: {first:?}");
+    drop(quiet);
+    let id = app.submit(json!({ "name": "meanwhile" })).await;
+
+    let mut resumed = app.watch_from("/events", &first.id).await;
+
+    resumed.until_kind(&id, "queued").await;
+}

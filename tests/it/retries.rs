@@ -103,3 +103,24 @@ async fn chance_decides_where_the_configuration_says_so() {
 
     assert_eq!((&job["state"], &job["attempt"]), (&json!("failed"), &json!(1)));
 }
+
+#[tokio::test]
+async fn a_job_that_the_worker_cannot_read_fails_and_holds_up_no_other() {
+    let mut app = TestApp::start().await;
+    app.given_lane("next").await;
+    let job = |name: &str| json!({ "name": name, "lane": "next" });
+    let foreign = app.submit(job("for a tool of a newer release")).await;
+    let sound = app.submit(job("for a tool of this one")).await;
+    app.sql(&format!("UPDATE jobs SET tool = 'unheard-of' WHERE id = '{foreign}'")).await;
+
+    app.start_worker(&[("LANES", "next"), ("GPU_COUNT", "2")]).await;
+
+    app.until_ended(&sound).await;
+    app.eventually("the other has failed", async || {
+        (app.kinds(&foreign).await == ["queued", "running", "failed"]).then_some(())
+    })
+    .await;
+    let error = app.history(&foreign).await.pop().unwrap().details["error"].clone();
+    assert_eq!(error["type"], "permanent");
+    assert!(error["message"].as_str().unwrap().contains("unheard-of"), "{error}");
+}

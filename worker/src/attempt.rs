@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jetlane_core::domain::{Claimed, Lease, Outcome, Settlement};
 use jetlane_core::messaging::Messaging;
+use jetlane_core::store::Unreadable;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
@@ -14,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
 use crate::leases::{HeldLease, Stop};
-use crate::outcome::{Tries, outcome};
+use crate::outcome::{Tries, outcome, unreadable};
 use crate::settle::settle;
 use crate::slots::Slot;
 use crate::supervise::{Ended, supervise};
@@ -99,6 +100,23 @@ impl Attempt {
         drop(held);
         drop(slot);
     }
+}
+
+/// Fails a job that cannot be read: with this worker, no attempt would do better.
+pub(crate) async fn refuse(job: Unreadable, held: HeldLease, bench: Arc<Workbench>) {
+    let error = anyhow::Error::new(job.error);
+    tracing::error!(
+        error = format!("{error:#}"),
+        job.id = %job.lease.job_id,
+        job.attempt = job.lease.attempt,
+        "cannot read a job; it fails"
+    );
+    let settlement = Settlement {
+        lease: job.lease,
+        outcome: unreadable(&error),
+        execution_time: Duration::ZERO,
+    };
+    settle(&bench, &held, settlement, job.is_keyed).await;
 }
 
 /// How an attempt that was stopped leaves its job; `None` if that is no longer

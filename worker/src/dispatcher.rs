@@ -7,9 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jetlane_core::domain::{Change, Claimed, LaneName, WorkerId};
+use jetlane_core::domain::{Claimed, LaneName, WorkerId};
 use jetlane_core::messaging::Link;
-use jetlane_core::store::Claim;
+use jetlane_core::store::{Claim, Claims, Unreadable};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info_span};
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, refuse};
 use crate::backoff::Pauses;
 use crate::bells::Call;
 use crate::board::{Board, Verdict};
@@ -171,15 +171,16 @@ impl Dispatcher {
         };
         let sent = Instant::now();
         let error = match timeout(CLAIM_LIMIT, self.bench.ledger.claim(&request)).await {
-            Ok(Ok((jobs, change))) => {
-                let verdict = self.board.note_claim(lane, request.gpu_ids.len(), jobs.len());
+            Ok(Ok(claims)) => {
+                let got = claims.jobs.len() + claims.unreadable.len();
+                let verdict = self.board.note_claim(lane, request.gpu_ids.len(), got);
                 let outcome = if verdict == Verdict::Answer { "short" } else { "full" };
                 self.bench.metrics.count_claim(name, outcome);
                 self.pauses.reset();
                 // In this order: who rings once more must not hear it itself.
                 self.say_what_is_wanted();
                 self.tell(lane, verdict);
-                return self.start(jobs, change, sent).await;
+                return self.start(claims, sent).await;
             }
             Ok(Err(error)) => anyhow::Error::new(error),
             Err(elapsed) => anyhow::Error::new(elapsed),
@@ -191,15 +192,24 @@ impl Dispatcher {
 
     /// Tells of the claimed jobs and starts their attempts, neither waiting
     /// for the other.
-    async fn start(&mut self, jobs: Vec<Claimed>, change: Change, sent: Instant) {
+    async fn start(&mut self, claims: Claims, sent: Instant) {
         let bench = Arc::clone(&self.bench);
         // The first poll sends; only a stuck connection makes it wait, and
         // then the attempts do not.
-        tokio::join!(biased; bench.announcer.announce(change), async {
-            for job in jobs {
+        tokio::join!(biased; bench.announcer.announce(claims.change), async {
+            for job in claims.jobs {
                 self.start_one(job, sent);
             }
+            for unreadable in claims.unreadable {
+                self.refuse(unreadable, sent);
+            }
         });
+    }
+
+    fn refuse(&self, job: Unreadable, sent: Instant) {
+        let (_, told) = watch::channel(None);
+        let held = self.bench.leases.hold(job.lease, sent, told);
+        self.attempts.spawn(refuse(job, held, Arc::clone(&self.bench)));
     }
 
     fn start_one(&mut self, job: Claimed, sent: Instant) {

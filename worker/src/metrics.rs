@@ -85,7 +85,17 @@ impl Metrics {
                 &["outcome"],
             )?,
         };
+        // A series that begins with its first count hides that count from a rate.
+        for outcome in ["done", "failed"] {
+            metrics.renewals.with_label_values(&[outcome]);
+        }
         for lane in lanes {
+            for outcome in ["short", "full", "failed"] {
+                metrics.claims.with_label_values(&[lane.as_str(), outcome]);
+            }
+            for outcome in ["answered", "given_back"] {
+                metrics.bells.with_label_values(&[lane.as_str(), outcome]);
+            }
             for tool in Tool::ALL {
                 metrics.in_progress.with_label_values(&[lane.as_str(), tool.as_str()]).set(0);
             }

@@ -59,6 +59,12 @@ pub(crate) fn refused() -> Outcome {
     Outcome::Failed { error: JobError { kind: ErrorKind::Permanent, message } }
 }
 
+/// How an attempt ends whose job cannot be read.
+pub(crate) fn unreadable(error: &anyhow::Error) -> Outcome {
+    let message = storable(&format!("the worker cannot read the job: {error:#}"));
+    Outcome::Failed { error: JobError { kind: ErrorKind::Permanent, message } }
+}
+
 /// The outcome as a metric's label.
 pub(crate) const fn label(outcome: &Outcome) -> &'static str {
     match outcome {

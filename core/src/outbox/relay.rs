@@ -11,7 +11,7 @@ use super::OutboxMetrics;
 use crate::clock::Clock;
 use crate::domain::Unsent;
 use crate::messaging::{Messaging, Refusal};
-use crate::store::{Ledger, StoreError};
+use crate::store::{Due, Ledger, StoreError};
 
 /// Rows sent in one round.
 const BATCH: i64 = 500;
@@ -36,6 +36,14 @@ pub struct Relay {
     pub wake: Arc<Notify>,
     /// How often it looks without being woken.
     pub period: Duration,
+}
+
+/// What became of a row that could be sent.
+enum Verdict {
+    /// NATS has it.
+    Stored,
+    /// NATS has it or not.
+    Unanswered,
 }
 
 impl Relay {
@@ -72,18 +80,18 @@ impl Relay {
                 let due_in = self.ledger.outbox_due_in().await?;
                 return Ok(due_in.unwrap_or(self.period).min(self.period));
             }
-            let ids: Vec<_> = rows.iter().map(|row| row.outbox_id).collect();
-            let results = join_all(rows.iter().map(|row| self.send(row))).await;
+            let results = join_all(rows.into_iter().map(|row| self.send_row(row))).await;
 
             let (mut stored, mut refused, mut is_unanswered) = (Vec::new(), Vec::new(), false);
-            for (id, result) in ids.into_iter().zip(results) {
+            for (id, result) in results {
                 match result {
-                    Ok(()) => stored.push(id),
-                    Err(Refusal::Refused(error)) => {
-                        tracing::warn!(%error, outbox_id = id, "NATS refused a row of the outbox");
+                    Ok(Verdict::Stored) => stored.push(id),
+                    Ok(Verdict::Unanswered) => is_unanswered = true,
+                    Err(error) => {
+                        let error = format!("{error:#}");
+                        tracing::warn!(error, outbox_id = id, "cannot send a row of the outbox");
                         refused.push(id);
                     }
-                    Err(Refusal::Unknown(_)) => is_unanswered = true,
                 }
             }
             self.metrics.relayed.inc_by(stored.len() as u64);
@@ -96,6 +104,19 @@ impl Relay {
                 return Ok(HOLD.min(self.period));
             }
         }
+    }
+
+    /// Sends one row; an error speaks against the row itself.
+    async fn send_row(&self, row: Due) -> (i64, anyhow::Result<Verdict>) {
+        let verdict = match row.owed {
+            Err(error) => Err(error.into()),
+            Ok(unsent) => match self.send(&unsent).await {
+                Ok(()) => Ok(Verdict::Stored),
+                Err(Refusal::Unknown(_)) => Ok(Verdict::Unanswered),
+                Err(error @ Refusal::Refused(_)) => Err(error.into()),
+            },
+        };
+        (row.outbox_id, verdict)
     }
 
     async fn send(&self, row: &Unsent) -> Result<(), Refusal> {

@@ -1,5 +1,6 @@
 //! Taking jobs to run.
 
+use std::mem;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -21,6 +22,30 @@ pub struct Claim {
     pub gpu_ids: Vec<i32>,
     /// How long the lease holds unless renewed.
     pub lease: Duration,
+}
+
+/// What a claim brought.
+#[derive(Debug, Default)]
+pub struct Claims {
+    /// In the order in which they are to run.
+    pub jobs: Vec<Claimed>,
+    /// Claimed all the same, and not to be run: fail them, or they are claimed
+    /// again and again.
+    pub unreadable: Vec<Unreadable>,
+    /// What is owed to NATS.
+    pub change: Change,
+}
+
+/// A claimed job whose row cannot be read, such as one for a tool that only
+/// newer workers know.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// The right to fail it.
+    pub lease: Lease,
+    /// Whether its end frees a concurrency key.
+    pub is_keyed: bool,
+    /// What is wrong with it.
+    pub error: StoreError,
 }
 
 struct ClaimedRow {
@@ -55,11 +80,11 @@ struct ClaimedRow {
 /// # Errors
 ///
 /// [`StoreError::Database`]: if jobs were claimed after all, the reaper gives
-/// them back. [`StoreError::Corrupt`]: likewise, for the whole batch.
+/// them back. [`StoreError::Corrupt`], of an event of ours: likewise.
 pub(super) async fn claim(
     connection: &mut PgConnection,
     claim: &Claim,
-) -> Result<(Vec<Claimed>, Change), StoreError> {
+) -> Result<Claims, StoreError> {
     let rows = sqlx::query_as!(
         ClaimedRow,
         r#"
@@ -143,22 +168,43 @@ pub(super) async fn claim(
     .fetch_all(connection)
     .await?;
 
-    let mut claimed = Vec::with_capacity(rows.len());
-    let mut change = Change::default();
-    for row in rows {
-        let (job, unsent) = row.split()?;
-        claimed.push(job);
-        change.unsent.push(unsent.try_into()?);
+    let mut claims = Claims::default();
+    for mut row in rows {
+        claims.change.unsent.push(row.take_unsent().try_into()?);
+        let lease = Lease { job_id: JobId(row.job_id), attempt: row.attempt };
+        let is_keyed = row.is_keyed;
+        match row.into_job(lease, claim.lane.clone()) {
+            Ok(job) => claims.jobs.push(job),
+            Err(error) => claims.unreadable.push(Unreadable { lease, is_keyed, error }),
+        }
     }
-    Ok((claimed, change))
+    Ok(claims)
 }
 
 impl ClaimedRow {
-    fn split(self) -> Result<(Claimed, UnsentRow), StoreError> {
+    /// The event and its row of the outbox, which the rest does not need.
+    fn take_unsent(&mut self) -> UnsentRow {
+        UnsentRow {
+            outbox_id: self.outbox_id,
+            ring: None,
+            job_id: self.job_id,
+            seq: self.seq,
+            kind: mem::take(&mut self.kind),
+            state: mem::take(&mut self.state),
+            attempt: self.attempt,
+            created_at: self.created_at,
+            lane: mem::take(&mut self.lane),
+            tenant: mem::take(&mut self.tenant),
+            xid: self.xid,
+            details: self.details.take(),
+        }
+    }
+
+    fn into_job(self, lease: Lease, lane: LaneName) -> Result<Claimed, StoreError> {
         let id = self.job_id;
-        let job = Claimed {
-            lease: Lease { job_id: JobId(id), attempt: self.attempt },
-            lane: parsed(&self.lane, &id, "lane")?,
+        Ok(Claimed {
+            lease,
+            lane,
             name: self.name,
             tool: parsed(&self.tool, &id, "tool")?,
             params: object(self.params, &id, "params")?,
@@ -168,22 +214,7 @@ impl ClaimedRow {
             timeout: self.timeout_ms.map(|ms| millis(ms, id)).transpose()?,
             is_keyed: self.is_keyed,
             traceparent: self.traceparent,
-        };
-        let unsent = UnsentRow {
-            outbox_id: self.outbox_id,
-            ring: None,
-            job_id: self.job_id,
-            seq: self.seq,
-            kind: self.kind,
-            state: self.state,
-            attempt: self.attempt,
-            created_at: self.created_at,
-            lane: self.lane,
-            tenant: self.tenant,
-            xid: self.xid,
-            details: self.details,
-        };
-        Ok((job, unsent))
+        })
     }
 }
 

@@ -10,13 +10,13 @@ use tokio_util::task::TaskTracker;
 use super::accept::Accepted;
 use super::keys::Key;
 use super::{
-    Cancelled, Claim, Deleted, FeedFilter, FeedHead, FeedKey, Held, JobFilter, Promoted, Reaped,
-    Renewed, StoreError, Updated, accept, cancel, claim, delete, feed, find, keys, lanes, list,
-    outbox, promote, reap, renew, settle, update, workers,
+    Cancelled, Claim, Claims, Deleted, Due, FeedFilter, FeedHead, FeedKey, Held, JobFilter,
+    Promoted, Reaped, Renewed, StoreError, Updated, accept, cancel, claim, delete, feed, find,
+    keys, lanes, list, outbox, promote, reap, renew, settle, update, workers,
 };
 use crate::domain::{
-    Change, Claimed, Event, Job, JobId, JobPatch, JobState, LaneName, NewJob, Settlement,
-    TenantName, Unsent, WorkerId,
+    Change, Event, Job, JobId, JobPatch, JobState, LaneName, NewJob, Settlement, TenantName,
+    WorkerId,
 };
 
 /// The ledger. Clones share its connections.
@@ -85,7 +85,7 @@ impl Ledger {
     /// # Errors
     ///
     /// See above. Jobs that were claimed after all are given back by the reaper.
-    pub async fn claim(&self, request: &Claim) -> Result<(Vec<Claimed>, Change), StoreError> {
+    pub async fn claim(&self, request: &Claim) -> Result<Claims, StoreError> {
         claim::claim(&mut *self.pool.acquire().await?, request).await
     }
 
@@ -314,7 +314,7 @@ impl Ledger {
     /// # Errors
     ///
     /// See above; what was taken is due again after `hold`.
-    pub async fn take_due(&self, limit: i64, hold: Duration) -> Result<Vec<Unsent>, StoreError> {
+    pub async fn take_due(&self, limit: i64, hold: Duration) -> Result<Vec<Due>, StoreError> {
         outbox::take_due(&mut *self.pool.acquire().await?, limit, hold).await
     }
 

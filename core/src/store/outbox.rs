@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::StoreError;
 use super::claim::interval;
@@ -11,6 +14,33 @@ use crate::domain::Unsent;
 
 /// How often NATS may refuse a row before it is set aside.
 const MAX_REFUSALS: i32 = 20;
+
+/// A row of the outbox that is to be sent now.
+#[derive(Debug)]
+pub struct Due {
+    /// The row.
+    pub outbox_id: i64,
+    /// What it owes; an error if that cannot be read, which is no other row's
+    /// trouble.
+    pub owed: Result<Unsent, StoreError>,
+}
+
+/// A row of the outbox with its event, whose columns are null if it owes none
+/// or the event was pruned.
+struct DueRow {
+    outbox_id: i64,
+    ring: Option<String>,
+    job_id: Option<Uuid>,
+    seq: Option<i32>,
+    kind: Option<String>,
+    state: Option<String>,
+    attempt: Option<i32>,
+    created_at: Option<DateTime<Utc>>,
+    lane: Option<String>,
+    tenant: Option<String>,
+    xid: Option<i64>,
+    details: Option<Value>,
+}
 
 /// Strikes out what NATS has.
 ///
@@ -35,8 +65,9 @@ pub(super) async fn take_due(
     connection: &mut PgConnection,
     limit: i64,
     hold: Duration,
-) -> Result<Vec<Unsent>, StoreError> {
-    let rows = sqlx::query!(
+) -> Result<Vec<Due>, StoreError> {
+    let rows = sqlx::query_as!(
+        DueRow,
         r#"
         WITH due AS (
             SELECT id
@@ -76,35 +107,34 @@ pub(super) async fn take_due(
     .fetch_all(connection)
     .await?;
 
-    rows.into_iter()
-        .map(|row| {
-            // Pruned events leave nothing to tell: such a row is struck out as sent.
-            let event = match (row.job_id, row.seq, row.kind, row.state, row.attempt) {
-                (Some(job_id), Some(seq), Some(kind), Some(state), Some(attempt)) => {
-                    let missing =
-                        |column| StoreError::corrupt(&job_id, column)("null in an event".into());
-                    Some(EventRow {
-                        job_id,
-                        seq,
-                        kind,
-                        state,
-                        attempt,
-                        created_at: row.created_at.ok_or_else(|| missing("created_at"))?,
-                        lane: row.lane.ok_or_else(|| missing("lane"))?,
-                        tenant: row.tenant.ok_or_else(|| missing("tenant"))?,
-                        xid: row.xid.ok_or_else(|| missing("xid"))?,
-                        details: row.details.ok_or_else(|| missing("details"))?,
-                    })
-                }
-                _ => None,
-            };
-            Ok(Unsent {
-                outbox_id: row.outbox_id,
-                event: event.map(TryInto::try_into).transpose()?,
-                ring: lane(row.ring, row.outbox_id)?,
-            })
-        })
-        .collect()
+    Ok(rows.into_iter().map(|row| Due { outbox_id: row.outbox_id, owed: row.read() }).collect())
+}
+
+impl DueRow {
+    fn read(self) -> Result<Unsent, StoreError> {
+        let Self { outbox_id, ring, .. } = self;
+        let ring = lane(ring, outbox_id)?;
+        let Self {
+            job_id: Some(job_id),
+            seq: Some(seq),
+            kind: Some(kind),
+            state: Some(state),
+            attempt: Some(attempt),
+            created_at: Some(created_at),
+            lane: Some(lane),
+            tenant: Some(tenant),
+            xid: Some(xid),
+            details: Some(details),
+            ..
+        } = self
+        else {
+            // A pruned event leaves nothing to tell: the row is struck out as sent.
+            return Ok(Unsent { outbox_id, event: None, ring });
+        };
+        let event =
+            EventRow { job_id, seq, kind, state, attempt, created_at, lane, tenant, xid, details };
+        Ok(Unsent { outbox_id, event: Some(event.try_into()?), ring })
+    }
 }
 
 /// Counts a refusal by NATS against each row; one refused too often is set

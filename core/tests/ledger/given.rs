@@ -7,7 +7,9 @@ use jetlane_core::domain::{
     Change, Claimed, Job, JobId, LaneName, NewJob, Outcome, RunAt, Settlement, TenantName, Tool,
     WorkerId,
 };
-use jetlane_core::store::{Claim, FeedFilter, FeedKey, Ledger, PoolSettings, connect, migrate};
+use jetlane_core::store::{
+    Claim, Claims, FeedFilter, FeedKey, Ledger, PoolSettings, connect, migrate,
+};
 use jetlane_devstack::TestDatabase;
 use serde_json::Map;
 use sqlx::PgPool;
@@ -74,14 +76,10 @@ impl Given {
     }
 
     pub(crate) async fn claim(&self, worker: WorkerId, slots: i32) -> Vec<Claimed> {
-        self.claim_with_change(worker, slots).await.0
+        self.claim_all(worker, slots).await.jobs
     }
 
-    pub(crate) async fn claim_with_change(
-        &self,
-        worker: WorkerId,
-        slots: i32,
-    ) -> (Vec<Claimed>, Change) {
+    pub(crate) async fn claim_all(&self, worker: WorkerId, slots: i32) -> Claims {
         let claim = Claim {
             lane: LaneName::default(),
             worker,

@@ -14,7 +14,8 @@ async fn a_row_is_due_only_after_its_committer_had_time_and_is_taken_by_one_rela
     let taken = given.ledger.take_due(10, HOLD).await.unwrap();
     let by_another = given.ledger.take_due(10, HOLD).await.unwrap();
 
-    assert_eq!(taken, accepted.change.unsent, "as it was owed at first");
+    let owed: Vec<_> = taken.into_iter().map(|due| due.owed.unwrap()).collect();
+    assert_eq!(owed, accepted.change.unsent, "as it was owed at first");
     assert!(by_another.is_empty());
     given.advance(Duration::from_secs(8)).await;
     assert_eq!(given.ledger.take_due(10, HOLD).await.unwrap().len(), 1, "a relay died with it");
@@ -45,4 +46,25 @@ async fn a_row_refused_too_often_is_set_aside_and_blocks_nobody() {
 
     assert_eq!(aside, 1);
     assert!(given.ledger.take_due(10, HOLD).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_told_apart_and_blocks_nobody() {
+    let given = given_a_ledger().await;
+    let bad = given.accept(job("of a newer release")).await;
+    let good = given.accept(job("of this release")).await;
+    sqlx::query("UPDATE job_events SET kind = 'unheard-of' WHERE job_id = $1")
+        .bind(bad.0)
+        .execute(&given.pool)
+        .await
+        .unwrap();
+
+    given.advance(Duration::from_secs(2)).await;
+    let taken = given.ledger.take_due(10, HOLD).await.unwrap();
+
+    let told: Vec<_> = taken
+        .iter()
+        .map(|due| due.owed.as_ref().ok().map(|owed| owed.event.as_ref().unwrap().job_id))
+        .collect();
+    assert_eq!(told, [None, Some(good)]);
 }
