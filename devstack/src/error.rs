@@ -48,6 +48,24 @@ pub enum DevstackError {
         /// What is amiss.
         reason: String,
     },
+    /// The server in an image is not what we need. Its container was removed again.
+    #[error("{variable}={image}: {reason}")]
+    ImageUnfit {
+        /// The variable that names the image.
+        variable: &'static str,
+        /// The image.
+        image: String,
+        /// What is amiss.
+        reason: String,
+    },
+    /// The container engine did not do as it was asked.
+    #[error("cannot {action}")]
+    Engine {
+        /// What it was asked.
+        action: String,
+        /// What it answered, if it did.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Asked to kill or start a server that was given to us.
     #[error("the server at {variable} is not ours to kill or start")]
     NotOurs {
@@ -143,6 +161,11 @@ impl DevstackError {
 
     /// A given server of version `found` is too old.
     pub(crate) fn too_old(variable: &'static str, found: Version, minimum: Version) -> Self {
-        Self::GivenUnfit { variable, reason: format!("version {found} is older than {minimum}") }
+        Self::GivenUnfit { variable, reason: older(found, minimum) }
     }
+}
+
+/// What is amiss with version `found`.
+pub(crate) fn older(found: Version, minimum: Version) -> String {
+    format!("version {found} is older than {minimum}")
 }

@@ -1,7 +1,8 @@
 //! The guard: the process that owns a server, and ends it when we close its pipe or die.
 //!
-//! What it promises, and how it is spoken to, is said in `guard.sh`. Nothing here depends on an
-//! async runtime: a guard may serve, and outlive, many of them.
+//! What it promises, and how it is spoken to, is said in `guard.sh`; for a server in a container, in
+//! `containers/guard.sh`. Nothing here depends on an async runtime: a guard may serve, and outlive,
+//! many of them.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
@@ -67,7 +68,7 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Starts a guard, which does not start the server yet.
+    /// Starts the guard of a process, which does not start the server yet.
     pub(crate) fn spawn(task: &Task<'_>) -> io::Result<Self> {
         let (life, lock) = match task.folder {
             Folder::Temporary(_) => ("temporary", Stdio::null()),
@@ -80,17 +81,23 @@ impl Guard {
             .args([task.config, task.stop])
             .arg(task.initdb.unwrap_or(Path::new("")))
             .args(task.command)
+            .stderr(lock);
+        if let Some(Account { uid, gid }) = task.account {
+            command.uid(uid).gid(gid);
+        }
+        Self::run(command)
+    }
+
+    /// Starts a guard by the command that runs its script.
+    pub(crate) fn run(mut command: Command) -> io::Result<Self> {
+        command
             // Servers read many a variable; ours are told all by their settings.
             .env_clear()
             .env("PATH", "/usr/bin:/bin:/usr/local/bin")
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(lock);
-        if let Some(Account { uid, gid }) = task.account {
-            command.uid(uid).gid(gid);
-        }
+            .stdout(Stdio::piped());
 
         let mut child = command.spawn()?;
         let words = child.stdin.take();
@@ -121,12 +128,11 @@ impl Guard {
     /// Of kind `TimedOut` after [`LIMIT`], and the pipe's if the guard is gone.
     pub(crate) async fn tell(&mut self, word: Word) -> io::Result<()> {
         let ends = self.state.borrow().ends;
-        let text: &[u8] = match word {
-            Word::Start => b"start\n",
-            Word::Stop => b"stop\n",
-            Word::Kill => b"kill\n",
-        };
-        self.words.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(text)?;
+        self.note(match word {
+            Word::Start => "start",
+            Word::Stop => "stop",
+            Word::Kill => "kill",
+        })?;
 
         let done = self
             .state
@@ -136,6 +142,16 @@ impl Guard {
             Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
+    }
+
+    /// Says `word`, to which there is no answer.
+    ///
+    /// # Errors
+    ///
+    /// The pipe's if the guard is gone.
+    pub(crate) fn note(&mut self, word: &str) -> io::Result<()> {
+        let words = self.words.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        words.write_all(format!("{word}\n").as_bytes())
     }
 
     /// Waits until the server, or its guard, is gone.

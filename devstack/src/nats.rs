@@ -1,29 +1,27 @@
 //! A NATS server with JetStream.
 
-use std::ffi::OsString;
-use std::io;
 use std::path::Path;
 
 use anyhow::ensure;
 use uuid::Uuid;
 
 use crate::account;
+use crate::containers::{self, Container, Engine};
 use crate::error::DevstackError;
 use crate::folder::{Data, Folder};
 use crate::guard::Task;
+use crate::nats_config::{self, Ports, STORE};
 use crate::nats_info;
-use crate::ports;
+use crate::ports::{self, until_ports_are_free};
+use crate::process::Process;
 use crate::product::NATS;
 use crate::server::Server;
 use crate::settings::Settings;
-use crate::sources::{self, Found};
+use crate::sources::{self, Found, Wanted};
 use crate::version::Version;
 
 /// An orderly end, and the end.
 const STOP: &str = "TERM:20 KILL:5";
-
-/// How often to try with other ports after someone took ours.
-const PORT_TRIES: u32 = 5;
 
 /// A NATS server with JetStream: one of our own, or one that was given.
 ///
@@ -53,9 +51,17 @@ impl Nats {
     /// [`DevstackError::Unavailable`] if there is no way to one, [`DevstackError::InUse`] if the
     /// folder to keep has one; nothing runs then.
     pub async fn start(settings: &Settings, data: &Data) -> Result<Self, DevstackError> {
-        match sources::find(&NATS, settings.nats_url.as_deref(), settings).await? {
+        let image = &settings.nats_image;
+        let url = settings.nats_url.as_deref();
+        let wanted = Wanted { product: &NATS, url, image, data };
+        match sources::find(wanted, settings).await? {
             Found::Url(url) => Self::given(url).await,
-            Found::Programs(programs) => Self::start_own(&programs, settings, data).await,
+            Found::Programs(programs) => {
+                until_ports_are_free(|| Self::start_process(&programs, settings, data)).await
+            }
+            Found::Engine(engine) => {
+                until_ports_are_free(|| Self::start_container(&engine, image)).await
+            }
         }
     }
 
@@ -75,23 +81,7 @@ impl Nats {
         Ok(Self { url, own: None })
     }
 
-    async fn start_own(
-        programs: &Path,
-        settings: &Settings,
-        data: &Data,
-    ) -> Result<Self, DevstackError> {
-        let mut tries = PORT_TRIES;
-        loop {
-            match Self::start_on_some_ports(programs, settings, data).await {
-                Err(DevstackError::Exited { log, .. }) if ports::was_taken(&log) && tries > 0 => {
-                    tries -= 1;
-                }
-                done => return done,
-            }
-        }
-    }
-
-    async fn start_on_some_ports(
+    async fn start_process(
         programs: &Path,
         settings: &Settings,
         data: &Data,
@@ -99,26 +89,52 @@ impl Nats {
         let account = account::for_servers(settings.user.as_deref())?;
         let folder = Folder::take(data, "nats", settings, account).await?;
 
-        let [port, monitor] = ports::free().map_err(DevstackError::io("find free ports"))?;
-        let name = format!("jetlane-{}", Uuid::now_v7());
-        let command = command(programs, folder.path());
-        let server = Server::new(
+        let (ports, name) = ports_and_name()?;
+        let process = Process::new(
             &NATS,
             &Task {
                 folder: &folder,
                 account,
-                config: &config(port, monitor, &name, folder.path()),
+                config: &nats_config::file(ports, &name, folder.path()),
                 stop: STOP,
                 initdb: None,
-                command: &command,
+                command: &nats_config::command(programs, folder.path()),
             },
         )?;
+        Self::start_own(Server::Process(process), ports, name).await
+    }
 
-        let url = format!("nats://127.0.0.1:{port}");
-        let monitor = format!("http://127.0.0.1:{monitor}");
-        let mut own = Own { server, name, monitor };
-        own.server.start(|| is_called(&url, &own.name)).await?;
-        Ok(Self { url, own: Some(own) })
+    async fn start_container(engine: &Engine, image: &str) -> Result<Self, DevstackError> {
+        let (ports, name) = ports_and_name()?;
+        let recipe = nats_config::recipe(image, ports, &name);
+        let container = Container::new(&NATS, engine, recipe)?;
+        let this = Self::start_own(Server::Container(Box::new(container)), ports, name).await?;
+
+        let version = nats_info::ask(&this.url).await.map(|info| info.version).unwrap_or_default();
+        NATS.check_image(image, &version)?;
+        Ok(this)
+    }
+
+    async fn start_own(
+        mut server: Server,
+        ports: Ports,
+        name: String,
+    ) -> Result<Self, DevstackError> {
+        let url = format!("nats://127.0.0.1:{}", ports.clients);
+        let monitor = format!("http://127.0.0.1:{}", ports.monitor);
+        server.start(|| is_called(&url, &name)).await?;
+        Ok(Self { url, own: Some(Own { server, name, monitor }) })
+    }
+
+    /// Whether a Docker engine answers that has [`Settings::nats_image`]. Starts and pulls nothing.
+    pub async fn has_image(settings: &Settings) -> bool {
+        containers::has_now(&settings.nats_image, settings).await
+    }
+
+    /// Whether it is one of our own, which nobody else uses and which ends with us.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.own.is_some()
     }
 
     /// Where clients connect; stays the same when the server is started again.
@@ -133,7 +149,8 @@ impl Nats {
         self.own.as_ref().map(|own| own.monitor.as_str())
     }
 
-    /// Its process. `None` while it is down, and if the server was given.
+    /// Its process. `None` while it is down, in a container, whose processes are its engine's, and
+    /// if the server was given.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.own.as_ref().and_then(|own| own.server.pid())
@@ -176,16 +193,7 @@ impl Nats {
     /// [`DevstackError::NotOurs`] if the server was given, and [`DevstackError::Io`] of kind
     /// `ResourceBusy` if it runs; nothing is removed then.
     pub async fn wipe(&mut self) -> Result<(), DevstackError> {
-        let server = &self.own()?.server;
-        let store = server.folder().join("store");
-        let io = DevstackError::io(format!("remove {}", store.display()));
-        if server.pid().is_some() {
-            return Err(io(io::ErrorKind::ResourceBusy.into()));
-        }
-        match tokio::fs::remove_dir_all(&store).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io(error)),
-            _ => Ok(()),
-        }
+        self.own()?.server.wipe(STORE).await
     }
 
     /// Stops a server of our own for good and waits until it has ended. Leaves one that was given
@@ -206,30 +214,15 @@ impl Nats {
     }
 }
 
+fn ports_and_name() -> Result<(Ports, String), DevstackError> {
+    let [clients, monitor] = ports::free().map_err(DevstackError::io("find free ports"))?;
+    let name = format!("jetlane-nats-{}", Uuid::now_v7().simple());
+    Ok((Ports { clients, monitor }, name))
+}
+
 /// Whether the server that answers is ours, and not one that took its port, with JetStream.
 async fn is_called(url: &str, name: &str) -> anyhow::Result<()> {
     let info = nats_info::ask(url).await?;
     ensure!(info.server_name == name && info.jetstream, "it is {info:?}");
     Ok(())
-}
-
-fn command(programs: &Path, folder: &Path) -> [OsString; 3] {
-    [programs.join("nats-server").into(), "--config".into(), folder.join("server.conf").into()]
-}
-
-/// All that differs from the defaults of nats-server.
-fn config(port: u16, monitor: u16, name: &str, folder: &Path) -> String {
-    let store = folder.join("store");
-    let store = store.to_string_lossy();
-    format!(
-        "\
-server_name: \"{name}\"
-listen: \"127.0.0.1:{port}\"
-http: \"127.0.0.1:{monitor}\"
-ping_interval: \"10s\"
-jetstream {{
-  store_dir: {store:?}
-}}
-"
-    )
 }

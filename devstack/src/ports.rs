@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use uuid::Uuid;
 
+use crate::error::DevstackError;
+
 /// Below the ports that systems give to outgoing connections. While a server is down, a client that
 /// keeps trying to reach it could otherwise be given the server's own port, be connected to itself,
 /// and keep the server from coming back.
@@ -11,6 +13,9 @@ const RANGE: std::ops::Range<u16> = 15_000..32_000;
 
 /// How many ports to look at before giving up.
 const LOOKS: u32 = 1_000;
+
+/// How often to try with other ports after someone took ours.
+const TRIES: u32 = 5;
 
 /// `N` different ports that are free now, or an error if hardly any is.
 ///
@@ -35,9 +40,24 @@ fn random_port() -> u16 {
     RANGE.start + u16::try_from(random).unwrap_or(0)
 }
 
-/// Whether a server's log says that its port was taken.
+/// Whether a server's log, or what an engine said, tells that its port was taken.
 pub(crate) fn was_taken(log: &str) -> bool {
-    log.to_lowercase().contains("address already in use")
+    let log = log.to_lowercase();
+    log.contains("address already in use") || log.contains("port is already allocated")
+}
+
+/// Has a server started, with other ports whenever someone has taken its own meanwhile.
+pub(crate) async fn until_ports_are_free<T, F>(start: impl Fn() -> F) -> Result<T, DevstackError>
+where
+    F: Future<Output = Result<T, DevstackError>>,
+{
+    for _ in 0..TRIES {
+        match start().await {
+            Err(DevstackError::Exited { log, .. }) if was_taken(&log) => {}
+            done => return done,
+        }
+    }
+    start().await
 }
 
 #[cfg(test)]

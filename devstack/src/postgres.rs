@@ -1,29 +1,28 @@
 //! A PostgreSQL server.
 
-use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::ensure;
 use uuid::Uuid;
 
 use crate::account;
+use crate::containers::{self, Container, Engine};
 use crate::error::DevstackError;
 use crate::folder::{Data, Folder};
 use crate::guard::Task;
-use crate::ports;
+use crate::ports::{self, until_ports_are_free};
+use crate::postgres_config;
 use crate::postgres_url::{with_database, without_driver};
+use crate::process::Process;
 use crate::product::POSTGRESQL;
 use crate::server::Server;
 use crate::settings::Settings;
-use crate::sources::{self, Found};
+use crate::sources::{self, Found, Wanted};
 use crate::sql;
 use crate::version::Version;
 
 /// A fast shutdown, an immediate one, and the end.
 const STOP: &str = "INT:20 QUIT:5 KILL:5";
-
-/// How often to try with another port after someone took ours.
-const PORT_TRIES: u32 = 5;
 
 /// A PostgreSQL server: one of our own, or one that was given.
 ///
@@ -53,9 +52,17 @@ impl Postgres {
     /// [`DevstackError::Unavailable`] if there is no way to one, [`DevstackError::InUse`] if the
     /// folder to keep has one; nothing runs then.
     pub async fn start(settings: &Settings, data: &Data) -> Result<Self, DevstackError> {
-        match sources::find(&POSTGRESQL, settings.database_url.as_deref(), settings).await? {
+        let image = &settings.postgres_image;
+        let url = settings.database_url.as_deref();
+        let wanted = Wanted { product: &POSTGRESQL, url, image, data };
+        match sources::find(wanted, settings).await? {
             Found::Url(url) => Self::given(&url).await,
-            Found::Programs(programs) => Self::start_own(&programs, settings, data).await,
+            Found::Programs(programs) => {
+                until_ports_are_free(|| Self::start_process(&programs, settings, data)).await
+            }
+            Found::Engine(engine) => {
+                until_ports_are_free(|| Self::start_container(&engine, image)).await
+            }
         }
     }
 
@@ -74,23 +81,7 @@ impl Postgres {
         }
     }
 
-    async fn start_own(
-        programs: &Path,
-        settings: &Settings,
-        data: &Data,
-    ) -> Result<Self, DevstackError> {
-        let mut tries = PORT_TRIES;
-        loop {
-            match Self::start_on_some_port(programs, settings, data).await {
-                Err(DevstackError::Exited { log, .. }) if ports::was_taken(&log) && tries > 0 => {
-                    tries -= 1;
-                }
-                done => return done,
-            }
-        }
-    }
-
-    async fn start_on_some_port(
+    async fn start_process(
         programs: &Path,
         settings: &Settings,
         data: &Data,
@@ -99,24 +90,42 @@ impl Postgres {
         let folder = Folder::take(data, "postgres", settings, account).await?;
         forget_crash(folder.path())?;
 
-        let [port] = ports::free().map_err(DevstackError::io("find a free port"))?;
-        let name = format!("jetlane-{}", Uuid::now_v7());
-        let command = command(programs, folder.path());
-        let mut server = Server::new(
+        let (port, name) = port_and_name()?;
+        let process = Process::new(
             &POSTGRESQL,
             &Task {
                 folder: &folder,
                 account,
-                config: &config(port, &name),
+                config: &postgres_config::file(port, &name),
                 stop: STOP,
                 initdb: Some(&programs.join("initdb")),
-                command: &command,
+                command: &postgres_config::command(programs, folder.path()),
             },
         )?;
+        Self::start_own(Server::Process(process), port, name).await
+    }
 
+    async fn start_container(engine: &Engine, image: &str) -> Result<Self, DevstackError> {
+        let (port, name) = port_and_name()?;
+        let recipe = postgres_config::recipe(image, port, &name);
+        let container = Container::new(&POSTGRESQL, engine, recipe)?;
+        let this = Self::start_own(Server::Container(Box::new(container)), port, name).await?;
+
+        let version = sql::show(&this.admin_url, "SHOW server_version").await.unwrap_or_default();
+        POSTGRESQL.check_image(image, &version)?;
+        Ok(this)
+    }
+
+    async fn start_own(mut server: Server, port: u16, name: String) -> Result<Self, DevstackError> {
         let admin_url = format!("postgresql://postgres@127.0.0.1:{port}/postgres");
         server.start(|| is_called(&admin_url, &name)).await?;
         Ok(Self { admin_url, own: Some(Own { server, name }) })
+    }
+
+    /// Whether a Docker engine answers that has [`Settings::postgres_image`]. Starts and pulls
+    /// nothing.
+    pub async fn has_image(settings: &Settings) -> bool {
+        containers::has_now(&settings.postgres_image, settings).await
     }
 
     /// Whether it is one of our own, which nobody else uses and which ends with us.
@@ -137,7 +146,8 @@ impl Postgres {
         &self.admin_url
     }
 
-    /// The postmaster's process. `None` while it is down, and if the server was given.
+    /// The postmaster's process. `None` while it is down, in a container, whose processes are its
+    /// engine's, and if the server was given.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.own.as_ref().and_then(|own| own.server.pid())
@@ -197,8 +207,10 @@ impl Postgres {
     pub async fn start_again(&mut self) -> Result<(), DevstackError> {
         let admin_url = self.admin_url.clone();
         let Own { server, name } = self.own()?;
-        if server.pid().is_none() {
-            forget_crash(server.folder())?;
+        if let Server::Process(process) = server
+            && process.pid().is_none()
+        {
+            forget_crash(process.folder())?;
         }
         server.start_again(|| is_called(&admin_url, name)).await
     }
@@ -220,6 +232,11 @@ impl Postgres {
     }
 }
 
+fn port_and_name() -> Result<(u16, String), DevstackError> {
+    let [port] = ports::free().map_err(DevstackError::io("find a free port"))?;
+    Ok((port, format!("jetlane-postgres-{}", Uuid::now_v7().simple())))
+}
+
 /// Whether the server that answers is ours, and not one that took its port.
 async fn is_called(url: &str, name: &str) -> anyhow::Result<()> {
     let found = sql::show(url, "SHOW cluster_name").await?;
@@ -237,31 +254,4 @@ fn forget_crash(folder: &Path) -> Result<(), DevstackError> {
         }
         _ => Ok(()),
     }
-}
-
-fn command(programs: &Path, folder: &Path) -> [OsString; 5] {
-    let mut config = OsString::from("config_file=");
-    config.push(folder.join("server.conf"));
-
-    [programs.join("postgres").into(), "-D".into(), folder.join("data").into(), "-c".into(), config]
-}
-
-/// All that differs from PostgreSQL's defaults, and what we promise to leave at them.
-fn config(port: u16, name: &str) -> String {
-    format!(
-        "\
-listen_addresses = '127.0.0.1'
-port = {port}
-unix_socket_directories = ''
-cluster_name = '{name}'
-max_connections = 200
-shared_buffers = 128MB
-fsync = on
-synchronous_commit = on
-full_page_writes = on
-timezone = 'UTC'
-log_timezone = 'UTC'
-lc_messages = 'C'
-"
-    )
 }

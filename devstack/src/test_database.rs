@@ -148,8 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_given_server_is_left_as_it_was() {
-        let mut settings = Settings::from_env().unwrap();
-        settings.sources = vec![Source::Binaries, Source::Wheels];
+        let mut settings = Settings::from_env().unwrap().without_given();
         let host = Postgres::start(&settings, &Data::Temporary).await.unwrap();
         settings.sources = vec![Source::Url];
         settings.database_url = Some(host.admin_url().replace("postgresql", "postgresql+psycopg2"));
@@ -168,8 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_template_that_could_not_be_filled_is_not_used() {
-        let mut settings = Settings::from_env().unwrap();
-        settings.sources = vec![Source::Binaries, Source::Wheels];
+        let settings = Settings::from_env().unwrap().without_given();
         let server = Postgres::start(&settings, &Data::Temporary).await.unwrap();
         let mut shared = Shared::new(server);
 

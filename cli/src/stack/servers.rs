@@ -69,9 +69,10 @@ impl Servers {
     }
 
     async fn with_new_database(devstack: Devstack) -> anyhow::Result<Self> {
-        let borrowed_nats = match devstack.nats.pid() {
-            Some(_) => None,
-            None => Some(borrow_nats(devstack.nats.url()).await?),
+        let borrowed_nats = if devstack.nats.is_own() {
+            None
+        } else {
+            Some(borrow_nats(devstack.nats.url()).await?)
         };
         let name = format!("jetlane_{}", Uuid::now_v7().simple());
         devstack.postgres.create_database(&name).await?;

@@ -1,11 +1,13 @@
-//! However a process ends, its servers and their temporary folders go with it.
+//! However a process ends, its servers that are processes, too, and their temporary folders go with
+//! it. What becomes of containers is in `containers.rs`.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::given::{Folder, eventually};
+use rustix::process::Signal;
+
+use crate::given::{Folder, eventually, processes_naming, signal};
 
 /// A process that holds both servers, killed in the end.
 struct Holder(Child);
@@ -40,17 +42,8 @@ impl Drop for Holder {
     }
 }
 
-/// The processes, guards among them, that were told of `folder`. Linux only.
 fn processes_of(folder: &Path) -> Vec<PathBuf> {
-    let wanted = folder.to_str().unwrap().as_bytes();
-    let names_it = |process: &PathBuf| {
-        let mut command = Vec::new();
-        fs::File::open(process.join("cmdline"))
-            .and_then(|mut file| file.read_to_end(&mut command))
-            .is_ok_and(|_| command.windows(wanted.len()).any(|window| window == wanted))
-    };
-    let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-    processes.filter(names_it).collect()
+    processes_naming(folder.to_str().unwrap())
 }
 
 #[track_caller]
@@ -90,14 +83,10 @@ fn a_guard_that_is_told_to_end_cleans_up_first() {
     let temporary = Folder::new();
     let mut holder = Holder::start(&temporary, None);
     holder.wait_until_it_holds();
-    let terminate = |process: &PathBuf| {
-        let pid = process.file_name().unwrap().to_str().unwrap().parse().unwrap();
-        let pid = rustix::process::Pid::from_raw(pid).unwrap();
-        // It may have gone already, with another one.
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
-    };
 
-    processes_of(temporary.path()).iter().for_each(terminate);
+    for process in processes_of(temporary.path()) {
+        signal(&process, Signal::TERM);
+    }
 
     assert_all_goes(&temporary);
 }

@@ -41,7 +41,6 @@ async fn a_server_has_the_settings_of_production() {
         "synchronous_commit",
         "full_page_writes",
         "data_checksums",
-        "listen_addresses",
         "server_encoding",
         "lc_collate",
         "TimeZone",
@@ -64,7 +63,6 @@ async fn a_server_has_the_settings_of_production() {
             "synchronous_commit=on",
             "full_page_writes=on",
             "data_checksums=on",
-            "listen_addresses=127.0.0.1",
             "server_encoding=UTF8",
             "lc_collate=C",
             "TimeZone=UTC",
@@ -72,6 +70,12 @@ async fn a_server_has_the_settings_of_production() {
             "shared_buffers=128MB",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_process_listens_on_loopback_only() {
+    let postgres = Postgres::start(&given::processes(), &Data::Temporary).await.unwrap();
+    assert_eq!(ask(postgres.admin_url(), "SHOW listen_addresses").await, "127.0.0.1");
 }
 
 #[tokio::test]
@@ -86,17 +90,19 @@ async fn two_stacks_stand_beside_each_other() {
     assert_eq!(ask(two.postgres.admin_url(), sees).await, "nothing");
     assert_ne!(one.nats.url(), two.nats.url());
 
-    let ended = [one.postgres.pid().unwrap(), one.nats.pid().unwrap()];
+    let pids = [one.postgres.pid(), one.nats.pid()];
+    let urls = [one.postgres.admin_url().to_owned(), one.nats.url().to_owned()];
     drop(one);
-    assert!(ended.into_iter().all(|pid| !lives(pid)));
+    assert!(pids.into_iter().flatten().all(|pid| !lives(pid)));
+    assert!(urls.iter().all(|url| given::is_closed(url)));
     assert_eq!(ask(two.postgres.admin_url(), sees).await, "nothing");
-    assert!(lives(two.nats.pid().unwrap()));
+    assert!(!given::is_closed(two.nats.url()));
 }
 
 #[tokio::test]
 async fn stopping_leaves_no_process_and_no_folder() {
     let folder = Folder::new();
-    let settings = Settings { temporary: folder.path().to_owned(), ..given::settings() };
+    let settings = Settings { temporary: folder.path().to_owned(), ..given::processes() };
     let stack = Devstack::start(&settings, &Data::Temporary).await.unwrap();
     let pids = [stack.postgres.pid().unwrap(), stack.nats.pid().unwrap()];
     assert_eq!(folder.entries().len(), 2);
@@ -110,7 +116,7 @@ async fn stopping_leaves_no_process_and_no_folder() {
 /// ^C at a terminal signals a process group.
 #[tokio::test]
 async fn a_server_is_not_in_our_process_group() {
-    let nats = Nats::start(&given::settings(), &Data::Temporary).await.unwrap();
+    let nats = Nats::start(&given::processes(), &Data::Temporary).await.unwrap();
     let pid = Pid::from_raw(nats.pid().unwrap().try_into().unwrap());
     assert_ne!(getpgid(pid).unwrap(), getpgid(None).unwrap());
 }
@@ -119,7 +125,7 @@ async fn a_server_is_not_in_our_process_group() {
 async fn a_kept_folder_survives_its_servers() {
     let folder = Folder::new();
     let data = Data::Kept(folder.path().join("new/.jetlane"));
-    let settings = given::settings();
+    let settings = given::processes();
 
     let first = Devstack::start(&settings, &data).await.unwrap();
     execute(first.postgres.admin_url(), "CREATE TABLE kept ()").await;
@@ -139,7 +145,7 @@ async fn a_kept_folder_survives_its_servers() {
 async fn a_kept_folder_is_for_one_at_a_time() {
     let folder = Folder::new();
     let data = Data::Kept(folder.path().to_owned());
-    let settings = given::settings();
+    let settings = given::processes();
     let _first = Nats::start(&settings, &data).await.unwrap();
 
     let error = Nats::start(&settings, &data).await.unwrap_err();
@@ -160,7 +166,7 @@ fn given_process_of_the_owner(folder: &Path) -> Child {
 async fn the_trace_of_a_crash_does_not_keep_postgres_from_starting() {
     let folder = Folder::new();
     let data = Data::Kept(folder.path().to_owned());
-    let settings = given::settings();
+    let settings = given::processes();
     Postgres::start(&settings, &data).await.unwrap().stop().await.unwrap();
     let mut bystander = given_process_of_the_owner(&folder.path().join("postgres/data"));
     let trace = folder.path().join("postgres/data/postmaster.pid");
@@ -177,15 +183,17 @@ async fn the_trace_of_a_crash_does_not_keep_postgres_from_starting() {
 async fn what_was_committed_is_there_again_after_a_kill() {
     let mut postgres = Postgres::start(&given::settings(), &Data::Temporary).await.unwrap();
     execute(postgres.admin_url(), "CREATE TABLE committed ()").await;
-    let before = postgres.pid();
+    let started = "SELECT pg_postmaster_start_time()::text";
+    let before = ask(postgres.admin_url(), started).await;
     // A session lives on until it notices, and holds the memory that the postmaster shared.
     let _session = PgConnection::connect(postgres.admin_url()).await.unwrap();
 
     postgres.kill().await.unwrap();
     assert_eq!(postgres.pid(), None);
+    assert!(given::is_closed(postgres.admin_url()));
     postgres.start_again().await.unwrap();
 
-    assert_ne!(postgres.pid(), before);
+    assert_ne!(ask(postgres.admin_url(), started).await, before);
     let sees = "SELECT coalesce(to_regclass('committed')::text, 'nothing')";
     assert_eq!(ask(postgres.admin_url(), sees).await, "committed");
 }
@@ -205,7 +213,7 @@ async fn what_is_missing_is_said_in_one_line() {
 async fn a_server_that_gives_up_is_quoted_at_once() {
     let folder = Folder::new();
     let data = Data::Kept(folder.path().to_owned());
-    let settings = given::settings();
+    let settings = given::processes();
     Postgres::start(&settings, &data).await.unwrap().stop().await.unwrap();
     fs::write(folder.path().join("postgres/data/PG_VERSION"), "9.6\n").unwrap();
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jetlane_devstack::{Data, Nats, Settings, Source, TestDatabase, database};
+use jetlane_devstack::{Data, Nats, Settings, TestDatabase, database};
 use reqwest::Client;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -48,9 +48,8 @@ impl TestApp {
     }
 
     pub(super) async fn start_as(setup: Setup) -> Self {
-        let settings = Settings::from_env().unwrap();
         // Its own also where one is given: streams are global, and tests stop it.
-        let nats = Settings { sources: vec![Source::Binaries, Source::Wheels], ..settings };
+        let nats = Settings::from_env().unwrap().without_given();
         let migrated = database(|url| async move {
             jetlane_core::store::migrate(&url).await?;
             Ok(())

