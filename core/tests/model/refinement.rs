@@ -1,0 +1,272 @@
+//! The real ledger does what the model does.
+
+use std::time::Duration;
+
+use jetlane_core::domain::{
+    ErrorKind, EventKind, Frees, JobError, JobId, JobState, LaneName, Lease, NewJob, Outcome,
+    RetryPolicy, RunAt, Settlement, TenantName, Tool, WorkerId,
+};
+use jetlane_core::store::{
+    Claim, FeedFilter, FeedKey, Held, Ledger, PoolSettings, connect, migrate,
+};
+use jetlane_devstack::TestDatabase;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::chance::{History, Step, pick, step};
+use crate::spec::End;
+
+const LEASE: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// How many histories, and how long each is.
+const HISTORIES: u32 = 40;
+const STEPS: usize = 40;
+
+/// The ledger beside the model: job by job, attempt by attempt.
+struct Real {
+    ledger: Ledger,
+    pool: PgPool,
+    jobs: Vec<JobId>,
+    workers: Vec<WorkerId>,
+    begun: Vec<(usize, usize, i32)>,
+    now: u64,
+    _database: TestDatabase,
+}
+
+async fn given_a_ledger() -> Real {
+    let database = jetlane_devstack::database(|url| async move { migrate(&url).await.map(drop) })
+        .await
+        .unwrap();
+    let settings = PoolSettings {
+        url: database.url.clone(),
+        application_name: "model-test",
+        max_connections: 4,
+        acquire_timeout: Duration::from_secs(20),
+    };
+    let pool = connect(&settings).await.unwrap();
+    let mut real = Real {
+        ledger: Ledger::new(pool.clone()),
+        pool,
+        jobs: Vec::new(),
+        workers: Vec::new(),
+        begun: Vec::new(),
+        now: 0,
+        _database: database,
+    };
+    real.set_clock().await;
+    for _ in 0..3 {
+        let worker = WorkerId(Uuid::now_v7());
+        real.ledger.register_worker(worker, 4).await.unwrap();
+        real.workers.push(worker);
+    }
+    real
+}
+
+impl Real {
+    /// The ledger's clock stands still between steps, as the model's does.
+    async fn set_clock(&mut self) {
+        let text = format!(
+            "CREATE OR REPLACE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql STABLE
+             RETURN timestamptz '2040-01-01T00:00:00Z' + interval '{} ms'",
+            self.now
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&self.pool).await.unwrap();
+    }
+
+    async fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Accept { delay, priority } => {
+                self.accept(delay, priority).await;
+            }
+            Step::Promote => drop(self.ledger.promote().await.unwrap()),
+            Step::Claim { worker, room } => self.claim(worker, room).await,
+            Step::ClaimIsolated { worker } => self.claim_isolated(worker).await,
+            Step::Renew { worker } => self.renew(worker).await,
+            Step::Settle { begun, end } => {
+                if let Some((_, id, attempt)) = pick(&self.begun, begun) {
+                    self.settle(id, attempt, end).await;
+                }
+            }
+            Step::Cancel { job } => {
+                if let Some(id) = pick(&self.jobs, job) {
+                    self.ledger.cancel(&TenantName::default(), id).await.map(drop).unwrap();
+                }
+            }
+            Step::Reap => drop(self.ledger.reap(SILENCE).await.unwrap()),
+            Step::Redrive { job } => {
+                if let Some(id) = pick(&self.jobs, job) {
+                    drop(self.ledger.redrive(&TenantName::default(), vec![id]).await.unwrap());
+                }
+            }
+            Step::Advance { by } => {
+                self.now += by;
+                self.set_clock().await;
+            }
+        }
+    }
+
+    async fn accept(&mut self, delay: u64, priority: i32) {
+        let start: chrono::DateTime<chrono::Utc> = "2040-01-01T00:00:00Z".parse().unwrap();
+        let due = start + Duration::from_millis(self.now + delay);
+        let new = NewJob {
+            id: JobId(Uuid::now_v7()),
+            tenant: TenantName::default(),
+            lane: LaneName::default(),
+            name: "x".to_owned(),
+            tool: Tool::Simulate,
+            params: serde_json::Map::new(),
+            priority,
+            submitted_by: None,
+            run_at: if delay == 0 { RunAt::Now } else { RunAt::At(due) },
+            start_by: None,
+            timeout: None,
+            max_attempts: None,
+            retry: RetryPolicy::default(),
+            concurrency_key: None,
+            traceparent: None,
+            idempotency: None,
+        };
+        self.jobs.push(new.id);
+        self.ledger.accept(vec![new]).await.map(drop).unwrap();
+    }
+
+    async fn claim(&mut self, worker: usize, room: usize) {
+        let room = i32::try_from(room).unwrap();
+        let claim = Claim {
+            lane: LaneName::default(),
+            worker: self.workers[worker],
+            shares: vec![(TenantName::default(), room)],
+            gpu_ids: (0..room).collect(),
+            lease: LEASE,
+        };
+        for job in self.ledger.claim(&claim).await.unwrap().jobs {
+            self.note_begun(worker, job.lease);
+        }
+    }
+
+    async fn claim_isolated(&mut self, worker: usize) {
+        let lane = LaneName::default();
+        let id = self.workers[worker];
+        // Whoever reserved it before has lost interest.
+        sqlx::query("UPDATE jobs SET isolated_for = NULL").execute(&self.pool).await.unwrap();
+        self.ledger.reserve_isolated(&lane, id).await.unwrap();
+        if let Some((job, _)) = self.ledger.claim_isolated(&lane, id, 0, LEASE).await.unwrap() {
+            self.note_begun(worker, job.lease);
+        }
+    }
+
+    fn note_begun(&mut self, worker: usize, lease: Lease) {
+        let id = self.jobs.iter().position(|id| *id == lease.job_id).unwrap();
+        self.begun.push((worker, id, lease.attempt));
+    }
+
+    async fn renew(&self, worker: usize) {
+        let held: Vec<_> = self
+            .begun
+            .iter()
+            .filter(|(holder, ..)| *holder == worker)
+            .map(|(_, id, attempt)| Held {
+                lease: Lease { job_id: self.jobs[*id], attempt: *attempt },
+                progress: None,
+            })
+            .collect();
+        self.ledger.renew(self.workers[worker], &held, LEASE).await.unwrap();
+    }
+
+    async fn settle(&self, id: usize, attempt: i32, end: End) {
+        let error = |kind| JobError { kind, message: "as the model says".to_owned() };
+        let settlement = Settlement {
+            lease: Lease { job_id: self.jobs[id], attempt },
+            frees: Frees::Slot,
+            outcome: match end {
+                End::Completed => Outcome::Completed { result: None },
+                End::Retry { after } => Outcome::Retry {
+                    after: Duration::from_millis(after),
+                    error: error(ErrorKind::Transient),
+                },
+                End::Failed => Outcome::Failed { error: error(ErrorKind::Permanent) },
+                End::Released => Outcome::Released,
+                End::Cancelled => Outcome::Cancelled,
+            },
+            execution_time: Duration::ZERO,
+        };
+        self.ledger.settle(settlement).await.map(drop).unwrap();
+    }
+
+    async fn events(&self, id: JobId) -> Vec<(EventKind, JobState, i32)> {
+        let filter = FeedFilter { job_ids: vec![id], ..FeedFilter::default() };
+        let start = FeedKey { xid: 0, job_id: JobId(Uuid::nil()), seq: 0 };
+        let tenant = TenantName::default();
+        let events = self.ledger.replay(&tenant, &filter, start, i64::MAX, 1000).await.unwrap();
+        assert!(events.iter().zip(1..).all(|(event, n)| event.seq == n), "{events:?}");
+        events.into_iter().map(|event| (event.kind, event.state, event.attempt)).collect()
+    }
+
+    /// Nobody is reaped just after PostgreSQL started.
+    async fn until_reaping_counts(&self) {
+        loop {
+            let is_past: bool =
+                sqlx::query_scalar("SELECT pg_postmaster_start_time() < now() - interval '10 s'")
+                    .fetch_one(&self.pool)
+                    .await
+                    .unwrap();
+            if is_past {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Compares every job with the model's.
+    async fn compare(&self, history: &History) {
+        assert_eq!(self.begun, history.begun, "the same attempts were begun");
+        for (id, model) in self.jobs.iter().zip(&history.model.jobs) {
+            let job = self.ledger.find(&TenantName::default(), *id).await.unwrap().unwrap();
+            assert_eq!(
+                (job.state, job.attempt, job.failures, job.cancel_requested_at.is_some()),
+                (model.state, model.attempt, model.failures, model.is_cancel_requested),
+            );
+            assert_eq!(self.events(*id).await, model.events);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_ledger_does_what_the_model_does() {
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut real = given_a_ledger().await;
+    real.until_reaping_counts().await;
+    for _ in 0..HISTORIES {
+        let steps: Vec<_> = (0..STEPS).map(|_| step(&mut rng)).collect();
+        real.forget().await;
+        let mut history = History::new();
+        for step in &steps {
+            history.take(step);
+            real.take(step).await;
+        }
+        real.compare(&history).await;
+        history.model.check();
+    }
+}
+
+impl Real {
+    /// Begins anew, as the model does.
+    async fn forget(&mut self) {
+        self.jobs.clear();
+        self.begun.clear();
+        self.now = 0;
+        self.set_clock().await;
+        sqlx::raw_sql(
+            "TRUNCATE jobs, job_events, outbox, idempotency_keys;
+             UPDATE workers SET heartbeat_at = ledger_now()",
+        )
+        .execute(&self.pool)
+        .await
+        .unwrap();
+    }
+}

@@ -1,0 +1,278 @@
+//! The model: jobs, attempts, leases and events without a database.
+
+use jetlane_core::domain::{EventKind, JobState, Transition};
+
+/// Milliseconds since the model began.
+pub(crate) type Time = u64;
+
+/// Deaths of workers after which a job runs alone, and after which it is dead.
+const ISOLATED: u32 = 2;
+const DEADLY: u32 = 3;
+
+/// A job.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) state: JobState,
+    pub(crate) attempt: i32,
+    pub(crate) failures: i32,
+    pub(crate) deaths: u32,
+    pub(crate) priority: i32,
+    pub(crate) run_at: Time,
+    pub(crate) worker: Option<usize>,
+    pub(crate) lease_until: Time,
+    pub(crate) started: Time,
+    pub(crate) is_cancel_requested: bool,
+    /// What was told, in its order.
+    pub(crate) events: Vec<(EventKind, JobState, i32)>,
+    /// The attempts whose result was recorded.
+    pub(crate) recorded: Vec<i32>,
+}
+
+/// How an attempt ended, as far as its worker knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Completed,
+    Retry { after: Time },
+    Failed,
+    Released,
+    Cancelled,
+}
+
+/// The ledger as it is supposed to be.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model {
+    pub(crate) now: Time,
+    pub(crate) jobs: Vec<Job>,
+    /// When each worker was last heard of.
+    pub(crate) heartbeats: Vec<Time>,
+}
+
+impl Job {
+    /// Follows a transition, which must be a legal one, and tells of it.
+    fn follow(&mut self, transition: Transition, kind: EventKind) {
+        self.state = self.state.after(transition).unwrap_or_else(|error| panic!("{error}"));
+        self.tell(kind);
+    }
+
+    fn tell(&mut self, kind: EventKind) {
+        self.events.push((kind, self.state, self.attempt));
+    }
+
+    fn leave(&mut self) {
+        self.lease_until = 0;
+    }
+}
+
+impl Model {
+    pub(crate) fn accept(&mut self, run_at: Time, priority: i32) -> usize {
+        let (state, kind) = if run_at > self.now {
+            (JobState::Scheduled, EventKind::Scheduled)
+        } else {
+            (JobState::Queued, EventKind::Queued)
+        };
+        self.jobs.push(Job {
+            state,
+            attempt: 0,
+            failures: 0,
+            deaths: 0,
+            priority,
+            run_at,
+            worker: None,
+            lease_until: 0,
+            started: 0,
+            is_cancel_requested: false,
+            events: vec![(kind, state, 0)],
+            recorded: Vec::new(),
+        });
+        self.jobs.len() - 1
+    }
+
+    pub(crate) fn promote(&mut self) {
+        let now = self.now;
+        for job in &mut self.jobs {
+            if job.state == JobState::Scheduled && job.run_at <= now {
+                job.follow(Transition::Promote, EventKind::Queued);
+            }
+        }
+    }
+
+    /// The jobs that a worker takes, with their attempts, best first.
+    pub(crate) fn claim(&mut self, worker: usize, room: usize, lease: Time) -> Vec<(usize, i32)> {
+        let mut queued: Vec<_> = (0..self.jobs.len())
+            .filter(|id| {
+                self.jobs[*id].state == JobState::Queued && self.jobs[*id].deaths < ISOLATED
+            })
+            .collect();
+        queued.sort_by_key(|id| (-self.jobs[*id].priority, *id));
+        queued.truncate(room);
+        queued.into_iter().map(|id| (id, self.start(id, worker, lease))).collect()
+    }
+
+    /// The best job that is to run alone, for a worker that holds nothing.
+    pub(crate) fn claim_isolated(&mut self, worker: usize, lease: Time) -> Option<(usize, i32)> {
+        let isolated = (0..self.jobs.len()).filter(|id| {
+            self.jobs[*id].state == JobState::Queued && self.jobs[*id].deaths >= ISOLATED
+        });
+        let id = isolated.min_by_key(|id| (-self.jobs[*id].priority, *id))?;
+        Some((id, self.start(id, worker, lease)))
+    }
+
+    fn start(&mut self, id: usize, worker: usize, lease: Time) -> i32 {
+        let (now, until) = (self.now, self.now + lease);
+        let job = &mut self.jobs[id];
+        job.attempt += 1;
+        job.worker = Some(worker);
+        job.lease_until = until;
+        job.started = now;
+        job.follow(Transition::Claim, EventKind::Running);
+        job.attempt
+    }
+
+    /// Which of these the worker still holds.
+    pub(crate) fn renew(
+        &mut self,
+        worker: usize,
+        held: &[(usize, i32)],
+        lease: Time,
+    ) -> Vec<(usize, i32)> {
+        self.heartbeats[worker] = self.now;
+        let until = self.now + lease;
+        let mut renewed = Vec::new();
+        for (id, attempt) in held {
+            let job = &mut self.jobs[*id];
+            let is_held = job.attempt == *attempt && job.worker == Some(worker);
+            if is_held && job.state == JobState::Running {
+                job.lease_until = until;
+                renewed.push((*id, *attempt));
+            }
+        }
+        renewed
+    }
+
+    /// Whether the attempt was the current one; else nothing was written.
+    pub(crate) fn settle(&mut self, id: usize, attempt: i32, end: End) -> bool {
+        let now = self.now;
+        let job = &mut self.jobs[id];
+        if job.attempt != attempt || job.state != JobState::Running {
+            return false;
+        }
+        job.leave();
+        match end {
+            End::Completed => {
+                job.recorded.push(attempt);
+                job.follow(Transition::Complete, EventKind::Completed);
+            }
+            End::Retry { .. } | End::Released if job.is_cancel_requested => {
+                job.failures += i32::from(matches!(end, End::Retry { .. }));
+                job.follow(Transition::Cancel, EventKind::Cancelled);
+            }
+            End::Retry { after } => {
+                job.failures += 1;
+                job.run_at = now + after;
+                job.follow(Transition::Retry, EventKind::Scheduled);
+            }
+            End::Failed => {
+                job.failures += 1;
+                job.follow(Transition::Fail, EventKind::Failed);
+            }
+            End::Released => job.follow(Transition::Release, EventKind::Released),
+            End::Cancelled => job.follow(Transition::Cancel, EventKind::Cancelled),
+        }
+        true
+    }
+
+    pub(crate) fn cancel(&mut self, id: usize) {
+        let job = &mut self.jobs[id];
+        match job.state {
+            JobState::Scheduled | JobState::Queued => {
+                job.is_cancel_requested = true;
+                job.follow(Transition::Cancel, EventKind::Cancelled);
+            }
+            JobState::Running if !job.is_cancel_requested => {
+                job.is_cancel_requested = true;
+                job.tell(EventKind::CancelRequested);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes the attempts of silent workers away.
+    pub(crate) fn reap(&mut self, silence: Time) {
+        let now = self.now;
+        for job in &mut self.jobs {
+            let Some(worker) = job.worker.filter(|_| job.state == JobState::Running) else {
+                continue;
+            };
+            // A claim is a sign of life too.
+            let is_silent = self.heartbeats[worker].max(job.started) + silence < now;
+            if !is_silent && job.lease_until >= now {
+                continue;
+            }
+            job.leave();
+            job.deaths += 1;
+            if job.is_cancel_requested {
+                job.follow(Transition::Cancel, EventKind::Cancelled);
+            } else if job.deaths >= DEADLY {
+                job.follow(Transition::Quarantine, EventKind::Failed);
+            } else {
+                job.follow(Transition::Release, EventKind::Released);
+            }
+        }
+    }
+
+    pub(crate) fn redrive(&mut self, id: usize) {
+        let now = self.now;
+        let job = &mut self.jobs[id];
+        if job.state == JobState::Failed {
+            job.failures = 0;
+            job.deaths = 0;
+            job.run_at = now;
+            job.is_cancel_requested = false;
+            job.follow(Transition::Redrive, EventKind::Redriven);
+        }
+    }
+
+    /// What must hold at any time.
+    pub(crate) fn check(&self) {
+        for (id, job) in self.jobs.iter().enumerate() {
+            assert!(job.recorded.len() <= 1, "job {id} has two results: {job:?}");
+            if let Some(recorded) = job.recorded.first() {
+                assert_eq!((job.state, *recorded), (JobState::Completed, job.attempt), "{job:?}");
+            }
+            assert_eq!(job.state == JobState::Running, job.lease_until > 0, "{job:?}");
+            assert!(job.failures <= job.attempt, "{job:?}");
+            check_path(&job.events);
+        }
+    }
+}
+
+/// Checks that events tell of a legal life. Written apart from the product's
+/// own table of transitions, on purpose.
+pub(crate) fn check_path(events: &[(EventKind, JobState, i32)]) {
+    use EventKind as K;
+
+    let mut last: Option<(JobState, i32)> = None;
+    for (kind, state, attempt) in events {
+        let is_legal = match (last.map(|(state, _)| state), kind) {
+            (None, K::Queued | K::Scheduled) => *attempt == 0,
+            (Some(JobState::Scheduled), K::Queued)
+            | (Some(JobState::Scheduled | JobState::Queued), K::Cancelled | K::Failed)
+            | (Some(JobState::Failed), K::Redriven)
+            | (
+                Some(JobState::Running),
+                K::CancelRequested
+                | K::Completed
+                | K::Failed
+                | K::Cancelled
+                | K::Scheduled
+                | K::Released,
+            ) => last.is_some_and(|(_, before)| before == *attempt),
+            (Some(JobState::Queued), K::Running) => {
+                last.is_some_and(|(_, before)| before + 1 == *attempt)
+            }
+            _ => false,
+        };
+        assert!(is_legal, "{kind} after {last:?} in {events:?}");
+        last = Some((*state, *attempt));
+    }
+}
