@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{cancel, demo, dev, doctor, jobs, migrate, processes, submit, watch};
+use crate::commands::{
+    cancel, dead, demo, dev, doctor, jobs, lanes, migrate, processes, submit, watch,
+};
 
 /// Runs GPU and AI jobs behind an HTTP API, and shows every step of them live.
 #[derive(Debug, Parser)]
@@ -41,6 +43,12 @@ pub(crate) enum Command {
     Jobs(jobs::Args),
     /// Ask for the end of jobs
     Cancel(cancel::Args),
+    /// Look into jobs that failed for good, give them another chance, or remove them
+    Dead(dead::Args),
+    /// Give jobs that failed for good another chance
+    Redrive(dead::Redrive),
+    /// List lanes, change their policies, pause and resume them
+    Lanes(lanes::Args),
     /// Bring the ledger's schema up to date
     Migrate(migrate::Args),
     /// Find out what is missing on this machine

@@ -1,10 +1,12 @@
 //! One file per command.
 
 pub(crate) mod cancel;
+pub(crate) mod dead;
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod jobs;
+pub(crate) mod lanes;
 pub(crate) mod migrate;
 pub(crate) mod processes;
 pub(crate) mod submit;
@@ -33,6 +35,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Watch(args) => watch::run(args, api()?, format).await,
         Command::Jobs(args) => jobs::run(args, api()?, format).await,
         Command::Cancel(args) => cancel::run(args, api()?, format).await,
+        Command::Dead(args) => dead::run(args, api()?, format).await,
+        Command::Redrive(args) => dead::redrive(args, api()?, format).await,
+        Command::Lanes(args) => lanes::run(args, api()?, format).await,
         Command::Migrate(args) => migrate::run(&args, format).await,
         Command::Edge(args) => processes::edge(args).await,
         Command::Worker(args) => processes::worker(args).await,

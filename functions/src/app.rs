@@ -6,8 +6,8 @@ use std::time::Duration;
 use jetlane_core::clock::Clock;
 use jetlane_core::domain::Change;
 use jetlane_core::messaging::Messaging;
-use jetlane_core::outbox::Announcer;
-use jetlane_core::store::Ledger;
+use jetlane_core::outbox::{Announcer, OutboxMetrics};
+use jetlane_core::store::{Acceptance, Ledger};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,6 +32,8 @@ pub struct App {
     pub announcer: Announcer,
     /// How long it may keep an answer waiting.
     pub announcing: Announcing,
+    /// What announcers and relays count.
+    pub outbox: OutboxMetrics,
     /// What watchers are fed from.
     pub watching: Watching,
     /// Stamps and ids.
@@ -80,6 +82,12 @@ impl App {
         change: impl Future<Output = Result<T, ApiError>> + Send + 'static,
     ) -> Result<T, ApiError> {
         self.changes.spawn(change).await.map_err(|error| ApiError::Internal(error.into()))?
+    }
+
+    /// Counts the jobs that were accepted now.
+    pub(crate) fn note_accepted(&self, answers: &[Acceptance]) {
+        let new = answers.iter().filter(|answer| matches!(answer, Acceptance::Accepted(_)));
+        self.metrics.jobs_created.inc_by(new.count() as u64);
     }
 
     /// Tells NATS of a committed change. Failing to does not fail the request:

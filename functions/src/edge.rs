@@ -77,7 +77,7 @@ pub async fn run(
         ledger: ledger.clone(),
         messaging: messaging.clone(),
         clock: Arc::clone(&clock),
-        metrics: outbox_metrics,
+        metrics: outbox_metrics.clone(),
         wake: wake_relay,
         period: config.poll_interval,
     };
@@ -100,6 +100,7 @@ pub async fn run(
         messaging,
         announcer: announcer.clone(),
         announcing: Announcing::Beside,
+        outbox: outbox_metrics,
         watching: Watching::Shared(hub),
         clock,
         public_url: config.public_url.clone(),

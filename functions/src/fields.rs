@@ -2,10 +2,11 @@
 //! that a caller can mend them all at once.
 
 use std::num::NonZeroI32;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Datelike, SubsecRound, Utc};
 use serde_json::{Map, Value};
 
 use crate::problem::{ApiError, Violation};
@@ -22,13 +23,20 @@ const MOST_ATTEMPTS: i32 = 100;
 
 /// Fields still to be read, and the rules broken so far.
 pub(crate) struct Fields {
+    /// The JSON pointer of the object.
+    place: String,
     object: Map<String, Value>,
     violations: Vec<Violation>,
 }
 
 impl Fields {
     pub(crate) fn new(object: Map<String, Value>) -> Self {
-        Self { object, violations: Vec::new() }
+        Self::at("", object)
+    }
+
+    /// The fields of an object at this JSON pointer of the body.
+    pub(crate) fn at(place: impl Into<String>, object: Map<String, Value>) -> Self {
+        Self { place: place.into(), object, violations: Vec::new() }
     }
 
     /// Ends the reading.
@@ -39,7 +47,8 @@ impl Fields {
     /// nobody asked for.
     pub(crate) fn finish(mut self) -> Result<(), ApiError> {
         for name in self.object.keys() {
-            self.violations.push(Violation::at(format!("/{}", escaped(name)), "unknown field"));
+            let pointer = format!("{}/{}", self.place, escaped(name));
+            self.violations.push(Violation::at(pointer, "unknown field"));
         }
         if self.violations.is_empty() { Ok(()) } else { Err(ApiError::Invalid(self.violations)) }
     }
@@ -47,8 +56,9 @@ impl Fields {
     /// Notes that a field that must be there is not.
     pub(crate) fn require<T>(&mut self, name: &str, value: Option<T>) -> Option<T> {
         // A value that broke a rule has been noted already.
+        let pointer = format!("{}/{name}", self.place);
         let is_noted = self.violations.iter().any(|violation| {
-            matches!(&violation.place, crate::problem::Place::Pointer(p) if *p == format!("/{name}"))
+            matches!(&violation.place, crate::problem::Place::Pointer(place) if *place == pointer)
         });
         if value.is_none() && !is_noted {
             return self.violate(name, "this field is required");
@@ -114,14 +124,19 @@ impl Fields {
         if length > PARAMS_LIMIT {
             return self.violate(name, format!("must have at most {PARAMS_LIMIT} bytes of JSON"));
         }
-        Some(params)
+        Some(as_kept(params))
     }
 
     /// A span in seconds, which may have a fraction.
     pub(crate) fn seconds(&mut self, name: &str) -> Option<Duration> {
         let value = self.object.remove(name)?;
         let span = value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        match span.filter(|span| *span >= Duration::from_millis(1) && *span <= LONGEST_TIMEOUT) {
+        // What is kept, so that a repeated answer says the same.
+        let span = span.and_then(|span| u64::try_from(span.as_millis()).ok());
+        match span
+            .map(Duration::from_millis)
+            .filter(|span| *span >= Duration::from_millis(1) && *span <= LONGEST_TIMEOUT)
+        {
             Some(span) => Some(span),
             None => self.violate(
                 name,
@@ -136,11 +151,101 @@ impl Fields {
         let time = value
             .as_str()
             .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
-            .map(|time| time.with_timezone(&Utc))
+            .map(|time| time.with_timezone(&Utc).trunc_subsecs(6))
             .filter(|time| (1970..=9999).contains(&time.year()));
         match time {
             Some(time) => Some(time),
             None => self.violate(name, "must be a time with a zone, as 2026-01-31T12:00:00Z"),
+        }
+    }
+
+    /// A whole number from `least` to `most`, or null: `Some(None)` for null.
+    #[expect(
+        clippy::option_option,
+        reason = "absent, null and a number mean three things to a change"
+    )]
+    pub(crate) fn nullable_integer(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<i32>,
+    ) -> Option<Option<i32>> {
+        let value = self.object.remove(name)?;
+        let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
+        match number.filter(|number| range.contains(number)) {
+            _ if value.is_null() => Some(None),
+            Some(number) => Some(Some(number)),
+            None => {
+                let (least, most) = (range.start(), range.end());
+                self.violate(
+                    name,
+                    format!("must be a whole number from {least} to {most}, or null"),
+                )
+            }
+        }
+    }
+
+    /// A number above 0, at most `most`.
+    pub(crate) fn positive(&mut self, name: &str, most: f64) -> Option<f64> {
+        let value = self.object.remove(name)?;
+        match value.as_f64().filter(|number| *number > 0.0 && *number <= most) {
+            Some(number) => Some(number),
+            None => self.violate(name, format!("must be a number above 0, at most {most}")),
+        }
+    }
+
+    /// Whether the field is there and null. It is taken away then.
+    pub(crate) fn is_null(&mut self, name: &str) -> bool {
+        let is_null = self.object.get(name).is_some_and(Value::is_null);
+        if is_null {
+            self.object.remove(name);
+        }
+        is_null
+    }
+
+    /// Yes or no.
+    pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
+        let value = self.object.remove(name)?;
+        match value.as_bool() {
+            Some(flag) => Some(flag),
+            None => self.violate(name, "must be true or false"),
+        }
+    }
+
+    /// An object whose own fields `read` reads; null counts as absent.
+    pub(crate) fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let value = self.object.remove(name)?;
+        match value {
+            Value::Null => None,
+            Value::Object(object) => {
+                let mut inner = Self::at(format!("{}/{}", self.place, escaped(name)), object);
+                let value = read(&mut inner);
+                if let Err(ApiError::Invalid(violations)) = inner.finish() {
+                    self.violations.extend(violations);
+                }
+                Some(value)
+            }
+            _ => self.violate(name, "must be an object"),
+        }
+    }
+
+    /// A list of 1 to `most` items, to be read one by one.
+    pub(crate) fn items(&mut self, name: &str, most: usize) -> Option<Vec<Value>> {
+        let value = self.object.remove(name)?;
+        match value {
+            Value::Array(items) if (1..=most).contains(&items.len()) => Some(items),
+            _ => self.violate(name, format!("must be a list of 1 to {most}")),
+        }
+    }
+
+    /// A list of texts that spell ours.
+    pub(crate) fn spelled_list<T: FromStr>(&mut self, name: &str, rule: &str) -> Option<Vec<T>> {
+        let value = self.object.remove(name)?;
+        let items = value.as_array().map(|items| {
+            items.iter().map(|item| item.as_str()?.parse().ok()).collect::<Option<Vec<T>>>()
+        });
+        match items.flatten() {
+            Some(items) => Some(items),
+            None => self.violate(name, rule),
         }
     }
 
@@ -153,10 +258,26 @@ impl Fields {
         }
     }
 
-    fn violate<T>(&mut self, name: &str, detail: impl Into<String>) -> Option<T> {
-        self.violations.push(Violation::at(format!("/{}", escaped(name)), detail));
+    pub(crate) fn violate<T>(&mut self, name: &str, detail: impl Into<String>) -> Option<T> {
+        let pointer = format!("{}/{}", self.place, escaped(name));
+        self.violations.push(Violation::at(pointer, detail));
         None
     }
+}
+
+/// The object with its fields in the order in which PostgreSQL keeps them:
+/// shorter names first. So every answer shows them alike.
+fn as_kept(object: Map<String, Value>) -> Map<String, Value> {
+    fn kept(value: Value) -> Value {
+        match value {
+            Value::Object(object) => Value::Object(as_kept(object)),
+            Value::Array(items) => Value::Array(items.into_iter().map(kept).collect()),
+            other => other,
+        }
+    }
+    let mut fields: Vec<_> = object.into_iter().map(|(name, value)| (name, kept(value))).collect();
+    fields.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
+    fields.into_iter().collect()
 }
 
 #[cfg(test)]

@@ -47,12 +47,13 @@ pub async fn app_from_environment() -> anyhow::Result<(App, FunctionConfig)> {
     let messaging = Messaging::connect(&config.nats_url, "jetlane-function")
         .await
         .context("NATS_URL is no address")?;
+    let outbox = OutboxMetrics::new(&registry)?;
     // Striking out is left to the relay of a process that is never frozen.
     let (announcer, _marker) = announcer(
         ledger.clone(),
         messaging.clone(),
         clock.clone(),
-        OutboxMetrics::new(&registry)?,
+        outbox.clone(),
         Arc::new(Notify::new()),
     );
     let app = App {
@@ -60,6 +61,7 @@ pub async fn app_from_environment() -> anyhow::Result<(App, FunctionConfig)> {
         messaging,
         announcer,
         announcing: Announcing::BeforeTheAnswer,
+        outbox,
         watching: Watching::PerStream(TaskTracker::new()),
         clock,
         public_url: config.public_url.clone(),

@@ -5,9 +5,10 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jetlane_core::domain::JobState;
-use jetlane_core::store::StoreError;
+use jetlane_core::domain::{JobState, LaneName};
+use jetlane_core::store::{Refused, StoreError};
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Value, json};
 
 /// What a client is told to wait before it tries again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -45,6 +46,25 @@ pub enum ApiError {
     /// Fields, parameters or headers break a rule that the caller can fix.
     #[error("{}", summary(.0))]
     Invalid(Vec<Violation>),
+    /// The idempotency key was used for another request.
+    #[error("this idempotency key was used for another request")]
+    KeyReused,
+    /// A request with the same idempotency key is still under way: its answer
+    /// will be this one's too.
+    #[error("a request with this idempotency key is still under way, try again")]
+    KeyInUse,
+    /// Nothing is wrong with it, but with others of its batch, which was to be
+    /// accepted whole.
+    #[error("others of the batch were refused, and it was to be all or nothing")]
+    WithTheOthers,
+    /// Too many of the tenant's jobs wait in the lane.
+    #[error("{limit} jobs wait in lane {lane} already, try again later")]
+    LaneFull {
+        /// Which lane.
+        lane: LaneName,
+        /// How many may wait.
+        limit: i32,
+    },
     /// We cannot serve this now. If it was a change, it may or may not have
     /// been made.
     #[error("the ledger is not available, try again")]
@@ -133,9 +153,20 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::UnknownLane(lane) => StoreError::UnknownLane(lane).into(),
+            Refused::KeyReused => Self::KeyReused,
+            Refused::LaneFull { lane, limit } => Self::LaneFull { lane, limit },
+            Refused::WithTheOthers => Self::WithTheOthers,
+        }
+    }
+}
+
 /// The types of problem, as relative URIs. Adding one is a reviewed change,
 /// renaming one a breaking change.
-pub const PROBLEM_TYPES: [&str; 9] = [
+pub const PROBLEM_TYPES: [&str; 13] = [
     "/problems/not-json",
     "/problems/not-found",
     "/problems/method-not-allowed",
@@ -145,6 +176,10 @@ pub const PROBLEM_TYPES: [&str; 9] = [
     "/problems/invalid",
     "/problems/unavailable",
     "/problems/internal",
+    "/problems/key-reused",
+    "/problems/key-in-use",
+    "/problems/lane-full",
+    "/problems/with-the-others",
 ];
 
 #[derive(serde::Serialize)]
@@ -181,7 +216,36 @@ impl ApiError {
             Self::Internal(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, PROBLEM_TYPES[8], "Internal error")
             }
+            Self::KeyReused => {
+                (StatusCode::UNPROCESSABLE_ENTITY, PROBLEM_TYPES[9], "Idempotency key reused")
+            }
+            Self::KeyInUse => (StatusCode::CONFLICT, PROBLEM_TYPES[10], "Idempotency key in use"),
+            Self::LaneFull { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, PROBLEM_TYPES[11], "Lane full")
+            }
+            Self::WithTheOthers => {
+                (StatusCode::UNPROCESSABLE_ENTITY, PROBLEM_TYPES[12], "Refused with the others")
+            }
         }
+    }
+}
+
+impl ApiError {
+    /// The problem document of one item of a batch.
+    pub(crate) fn into_item(self) -> Value {
+        json!(Problem::from(self))
+    }
+}
+
+impl From<ApiError> for Problem {
+    fn from(error: ApiError) -> Self {
+        let (status, r#type, title) = error.kind();
+        let detail = error.to_string();
+        let errors = match error {
+            ApiError::Invalid(violations) => violations,
+            _ => Vec::new(),
+        };
+        Self { r#type, title, status: status.as_u16(), detail, errors }
     }
 }
 
@@ -197,15 +261,10 @@ impl IntoResponse for ApiError {
             }
             _ => {}
         }
-        let (status, r#type, title) = self.kind();
-        let detail = self.to_string();
-        let is_temporary = matches!(self, Self::Unavailable(_));
-        let errors = match self {
-            Self::Invalid(violations) => violations,
-            _ => Vec::new(),
-        };
-        let problem = Problem { r#type, title, status: status.as_u16(), detail, errors };
-        let mut response = (status, Json(problem)).into_response();
+        let (status, ..) = self.kind();
+        let is_temporary =
+            matches!(self, Self::Unavailable(_) | Self::KeyInUse | Self::LaneFull { .. });
+        let mut response = (status, Json(Problem::from(self))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if is_temporary {

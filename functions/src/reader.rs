@@ -9,7 +9,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
-use jetlane_core::domain::{JobId, TenantName};
+use jetlane_core::domain::{JobId, LaneName, TenantName};
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
@@ -34,15 +34,15 @@ pub(crate) const STATE_RULE: &str =
 
 const TENANT_HEADER: &str = "x-jetlane-tenant";
 
-/// The body as a JSON object, in which no text holds a NUL.
-pub(crate) struct JsonObject(pub(crate) Map<String, Value>);
+/// The body as a JSON object of at most `LIMIT` bytes, in which no text holds a NUL.
+pub(crate) struct JsonObject<const LIMIT: usize = BODY_LIMIT>(pub(crate) Map<String, Value>);
 
-impl<S: Sync> FromRequest<S> for JsonObject {
+impl<S: Sync, const LIMIT: usize> FromRequest<S> for JsonObject<LIMIT> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let is_json = is_json(request.headers());
-        let body = timeout(READ_LIMIT, read(request.into_body()))
+        let body = timeout(READ_LIMIT, read(request.into_body(), LIMIT))
             .await
             .map_err(|_| ApiError::NotJson("the body did not come in time".to_owned()))??;
         if body.is_empty() {
@@ -74,19 +74,19 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
+async fn read(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
     let mut chunks = body.into_data_stream();
     let (mut kept, mut length) = (Vec::new(), 0);
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| ApiError::NotJson("the body ended early".to_owned()))?;
         length += chunk.len();
-        if length <= BODY_LIMIT {
+        if length <= limit {
             kept.extend_from_slice(&chunk);
         } else if length > DISCARD_LIMIT {
             break;
         }
     }
-    if length > BODY_LIMIT { Err(ApiError::TooLarge { limit: BODY_LIMIT }) } else { Ok(kept) }
+    if length > limit { Err(ApiError::TooLarge { limit }) } else { Ok(kept) }
 }
 
 /// Collects the places of texts that hold a NUL, which PostgreSQL cannot store.
@@ -139,6 +139,24 @@ impl<S: Send + Sync> FromRequestParts<S> for JobPath {
     }
 }
 
+/// The lane that the path names first.
+pub(crate) struct LanePath(pub(crate) LaneName);
+
+impl<S: Send + Sync> FromRequestParts<S> for LanePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::<HashMap<String, String>>::from_request_parts(parts, state).await;
+        let text = path.ok().and_then(|Path(mut path)| path.remove("lane")).unwrap_or_default();
+        text.parse().map(Self).map_err(|_| {
+            ApiError::Invalid(vec![Violation {
+                place: Place::Path("lane"),
+                detail: LANE_RULE.to_owned(),
+            }])
+        })
+    }
+}
+
 /// Whose request it is.
 pub(crate) struct Tenant(pub(crate) TenantName);
 
@@ -157,6 +175,35 @@ impl<S: Sync> FromRequestParts<S> for Tenant {
             }])
         })
     }
+}
+
+/// The caller's name for this request.
+pub(crate) struct IdempotencyKey(pub(crate) Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let Some(value) = parts.headers.get("idempotency-key") else {
+            return Ok(Self(None));
+        };
+        let key = value.to_str().ok().map(str::trim).filter(|key| is_idempotency_key(key));
+        match key {
+            Some(key) => Ok(Self(Some(key.to_owned()))),
+            None => Err(ApiError::Invalid(vec![Violation {
+                place: Place::Header("Idempotency-Key"),
+                detail: IDEMPOTENCY_KEY_RULE.to_owned(),
+            }])),
+        }
+    }
+}
+
+/// What is said to who chooses a key that cannot be kept.
+pub(crate) const IDEMPOTENCY_KEY_RULE: &str = "must have 1 to 255 visible ASCII characters";
+
+/// Whether text can be the name of a request.
+pub(crate) fn is_idempotency_key(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// The caller's W3C trace context, if it is well formed.
@@ -220,6 +267,17 @@ impl Query {
             Some([value]) => Ok(Some(value)),
             Some(_) => Err(ApiError::parameter(name, "give it once")),
         }
+    }
+
+    /// All parameters, by name.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut pairs: Vec<_> = self
+            .0
+            .iter()
+            .flat_map(|(name, values)| values.iter().map(|value| (name.as_str(), value.as_str())))
+            .collect();
+        pairs.sort_unstable();
+        pairs.into_iter()
     }
 
     /// All values of the parameter.

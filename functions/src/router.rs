@@ -4,7 +4,7 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -12,7 +12,7 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use crate::app::App;
 use crate::problem::ApiError;
-use crate::{events, health, jobs, metrics};
+use crate::{dead_letters, events, health, jobs, lanes, metrics};
 
 /// The whole API.
 ///
@@ -22,6 +22,7 @@ use crate::{events, health, jobs, metrics};
 pub fn router(app: App, cors_origins: &[String]) -> anyhow::Result<Router> {
     let routes = job_routes()
         .merge(event_routes())
+        .merge(operator_routes())
         .route("/", get(index))
         .route("/metrics", get(metrics::show));
     finish(routes, app, cors_origins)
@@ -52,10 +53,26 @@ fn job_routes() -> Router<App> {
             "/jobs/{id}",
             get(jobs::show::show).put(jobs::update::update).delete(jobs::remove::remove),
         )
+        .route("/jobs:batch", post(jobs::batch::submit_batch))
+        .route("/jobs/{id}/attempts", get(jobs::attempts::attempts))
+        .route("/jobs/{id}/redrive", post(jobs::redrive::redrive))
+        .route("/dead-letters", get(dead_letters::list))
+        .route("/dead-letters:redrive", post(dead_letters::redrive))
+        .route("/dead-letters:purge", post(dead_letters::purge))
         .route("/jobs/{id}/cancel", post(jobs::cancel::cancel))
         .route("/jobs/{id}/result", get(jobs::result::result))
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
+}
+
+fn operator_routes() -> Router<App> {
+    Router::new()
+        .route("/lanes", get(lanes::list))
+        .route("/lanes/{lane}", get(lanes::show).patch(lanes::update))
+        .route("/lanes/{lane}/pause", post(lanes::pause))
+        .route("/lanes/{lane}/resume", post(lanes::resume))
+        .route("/lanes/{lane}/shares/{tenant}", put(lanes::set_share))
+        .route("/concurrency-keys/{key}", put(lanes::limit_concurrency))
 }
 
 fn event_routes() -> Router<App> {

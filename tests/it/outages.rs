@@ -215,7 +215,7 @@ async fn streams_that_somebody_deletes_come_back_without_touching_a_process() {
     let app = TestApp::start().workers(1).await;
     let mut watcher = app.watch().await;
     let jetstream = async_nats::jetstream::new(app.nats_client().await);
-    for stream in ["WORK", "JOBS", "OUTPUT"] {
+    for stream in ["WORK", "JOBS", "OUTPUT", "DEAD_LETTERS"] {
         jetstream.delete_stream(stream).await.unwrap();
     }
 
@@ -223,7 +223,7 @@ async fn streams_that_somebody_deletes_come_back_without_touching_a_process() {
 
     watcher.until_kind(&id, "completed").await;
     app.eventually("streams, consumer, and nothing owed", async || {
-        let is_whole = app.streams().await.len() == 3 && app.consumers().await == 1;
+        let is_whole = app.streams().await.len() == 4 && app.consumers().await == 1;
         (is_whole && app.count("outbox").await == 0).then_some(())
     })
     .await;

@@ -138,12 +138,12 @@ async fn a_wiped_store_heals_without_a_restart() {
 async fn a_removed_stream_is_made_again() {
     let app = TestApp::start().workers(1).await;
     let jetstream = async_nats::jetstream::new(app.nats_client().await);
-    for stream in ["WORK", "JOBS", "OUTPUT"] {
+    for stream in ["WORK", "JOBS", "OUTPUT", "DEAD_LETTERS"] {
         jetstream.delete_stream(stream).await.unwrap();
     }
 
     app.eventually("the streams are there again", async || {
-        (app.streams().await.len() == 3).then_some(())
+        (app.streams().await.len() == 4).then_some(())
     })
     .await;
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::harness::workspace;
 
 /// Documents whose paths must exist. A new document is added here.
-const DOCUMENTS: &[&str] = &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
+const DOCUMENTS: &[&str] =
+    &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/GUARANTEES.md"];
 
 /// Paths that documents name and that are made when something runs.
 const MADE: &[&str] = &[".jetlane"];

@@ -451,3 +451,90 @@ async fn the_return_of_nats_without_its_store() {
         app.until_state(&id, "completed").await;
     }
 }
+
+#[tokio::test]
+async fn a_resumed_lane() {
+    let app = idle(unswept()).await;
+    app.ask("POST", "/lanes/default/pause", Body::None).await.expect(200);
+    let id = app.submit(job_of(1)).await;
+
+    app.ask("POST", "/lanes/default/resume", Body::None).await.expect(200);
+
+    assert_starts(&app, &id).await;
+}
+
+#[tokio::test]
+async fn a_raised_limit_of_a_key() {
+    let app = idle(unswept()).await;
+    let limit = async |limit: u32| {
+        app.ask("PUT", "/concurrency-keys/model", json!({ "limit": limit })).await.expect(200)
+    };
+    limit(0).await;
+    let id = app.submit(with(job_of(1), json!({ "concurrency_key": "model" }))).await;
+
+    limit(1).await;
+
+    assert_starts(&app, &id).await;
+}
+
+#[tokio::test]
+async fn a_lane_without_its_rate_limit() {
+    let app = idle(unswept()).await;
+    let rate = json!({ "rate": { "per_second": 0.001 } });
+    app.ask("PATCH", "/lanes/default", rate).await.expect(200);
+    app.submit(job_of(1)).await;
+    let id = app.submit(job_of(1)).await;
+
+    app.ask("PATCH", "/lanes/default", json!({ "rate": null })).await.expect(200);
+
+    assert_starts(&app, &id).await;
+}
+
+#[tokio::test]
+async fn a_redriven_dead_letter() {
+    let app = idle(unswept()).await;
+    let job = json!({ "name": "x", "params": { "fail": 1 }, "max_attempts": 1 });
+    let id = app.submit(job).await;
+    app.until_state(&id, "failed").await;
+
+    app.ask("POST", &format!("/jobs/{id}/redrive"), Body::None).await.expect(200);
+
+    app.until_state(&id, "completed").await;
+}
+
+#[tokio::test]
+async fn a_job_of_another_tenant() {
+    let app = idle(unswept()).await;
+    let request = app.request("POST", "/jobs").header("x-jetlane-tenant", "other");
+
+    app.send(request.json(&job_of(1))).await.expect(201);
+
+    app.within(PROMPT, "both tenants' jobs have run", async || {
+        let done = app.recorded().await.iter().filter(|e| e.kind == "completed").count();
+        (done == 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deadline_that_frees_a_key() {
+    let app = idle(unswept()).await;
+    let held = with(
+        job_of(1),
+        json!({
+            "lane": "default",
+            "concurrency_key": "model",
+            "start_by": (now() + TimeDelta::milliseconds(1500)).to_rfc3339(),
+        }),
+    );
+    app.given_lane(UNSERVED).await;
+    let first = app.submit(with(held, json!({ "lane": UNSERVED }))).await;
+    let behind = app.submit(with(job_of(1), json!({ "concurrency_key": "model" }))).await;
+    // Something becomes due then: without a sweep the promoter sleeps till told.
+    let at = (now() + TimeDelta::milliseconds(2000)).to_rfc3339();
+    app.submit(with(job_of(1), json!({ "run_at": at }))).await;
+
+    app.until_state(&first, "failed").await;
+
+    assert_starts(&app, &behind).await;
+}

@@ -57,7 +57,7 @@ impl Attempt {
             Assignment {
                 params: job.params,
                 gpu_id: job.gpu_id,
-                failures: job.failures,
+                attempt: job.lease.attempt,
                 progress,
                 rng: StdRng::seed_from_u64(rng.random()),
             },
@@ -80,14 +80,16 @@ impl Attempt {
             tracing::warn!("the tool does not stop; its attempt is settled all the same");
         }
 
-        let tries = Tries { failures: job.failures, max_attempts: job.max_attempts };
+        let tries =
+            Tries { failures: job.failures, max_attempts: job.max_attempts, policy: job.retry };
         let decided = match ended {
-            Ended::Finished(result) => Some(outcome(result, tries, bench.backoff, &mut rng)),
+            Ended::Finished(result) => Some(outcome(result, &tries, bench.backoff, &mut rng)),
             Ended::Stopped(stop) => after_stop(stop),
         };
         let outcome = if let Some(outcome) = decided {
-            let settlement = Settlement { lease: job.lease, outcome, execution_time };
-            settle(&bench, &held, settlement, job.is_keyed).await
+            let settlement =
+                Settlement { lease: job.lease, frees: job.frees, outcome, execution_time };
+            settle(&bench, &held, settlement).await
         } else {
             tracing::warn!("the attempt was taken away; what it did is dropped");
             "superseded"
@@ -113,10 +115,11 @@ pub(crate) async fn refuse(job: Unreadable, held: HeldLease, bench: Arc<Workbenc
     );
     let settlement = Settlement {
         lease: job.lease,
+        frees: job.frees,
         outcome: unreadable(&error),
         execution_time: Duration::ZERO,
     };
-    settle(&bench, &held, settlement, job.is_keyed).await;
+    settle(&bench, &held, settlement).await;
 }
 
 /// How an attempt that was stopped leaves its job; `None` if that is no longer

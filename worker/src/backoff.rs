@@ -26,6 +26,13 @@ impl Backoff {
         Self { longest, ..self }
     }
 
+    /// The same where `base` and `longest` do not say otherwise. A longer base
+    /// than the longest pause makes all pauses that long.
+    pub(crate) fn as_asked(self, base: Option<Duration>, longest: Option<Duration>) -> Self {
+        let base = base.unwrap_or(self.base);
+        Self { base, longest: longest.unwrap_or(self.longest.max(base)) }
+    }
+
     /// How long to wait after so many failures in a row: half of the ceiling
     /// to all of it.
     pub(crate) fn after(self, failures: u32, rng: &mut impl Rng) -> Duration {

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use jetlane_core::domain::{Claimed, LaneName, WorkerId};
 use jetlane_core::messaging::Link;
-use jetlane_core::store::{Claim, Claims, Unreadable};
+use jetlane_core::store::{Claim, Claims, Sight, StoreError, Unreadable};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,11 +23,16 @@ use crate::attempt::{Attempt, refuse};
 use crate::backoff::Pauses;
 use crate::bells::Call;
 use crate::board::{Board, Verdict};
+use crate::shares::Shares;
 use crate::slots::Slots;
 use crate::workbench::Workbench;
 
 /// A claim that takes longer has failed; what it claimed after all lapses.
 const CLAIM_LIMIT: Duration = Duration::from_secs(10);
+
+/// Past the time at which a lane's rate allows another start, so that the
+/// ledger's clock has reached it.
+const RATE_SLACK: Duration = Duration::from_millis(1);
 
 /// What a dispatcher is made from.
 #[derive(Debug)]
@@ -54,6 +60,12 @@ pub(crate) struct Dispatcher {
     callers: Vec<Option<oneshot::Sender<Verdict>>>,
     /// Per lane: tells the listener whether a bell is wanted.
     wants: Vec<watch::Sender<bool>>,
+    /// Per lane: whose jobs go next.
+    shares: Vec<Shares>,
+    /// Per lane: its rate allows no start before this.
+    next_start: Vec<Option<Instant>>,
+    /// The lane for one of whose jobs, which is to run alone, room is made.
+    isolating: Option<usize>,
     /// After a failed claim none is sent before this.
     not_before: Option<Instant>,
     pauses: Pauses,
@@ -94,6 +106,9 @@ impl Dispatcher {
             calls,
             callers: (0..count).map(|_| None).collect(),
             wants,
+            shares: (0..count).map(|_| Shares::new()).collect(),
+            next_start: vec![None; count],
+            isolating: None,
             not_before: None,
             pauses: Pauses::new(),
         };
@@ -110,7 +125,8 @@ impl Dispatcher {
             self.fill_slots(&drain).await;
             self.say_what_is_wanted();
 
-            let wake = self.not_before.map_or(sweep, |not_before| not_before.min(sweep));
+            let timers = self.next_start.iter().copied().chain([self.not_before]);
+            let wake = timers.flatten().fold(sweep, Instant::min);
             tokio::select! {
                 () = drain.cancelled() => {}
                 () = self.slots.freed() => {}
@@ -121,10 +137,12 @@ impl Dispatcher {
                     known = now;
                 }
                 () = sleep_until(wake) => {
-                    if Instant::now() >= sweep {
+                    let now = Instant::now();
+                    if now >= sweep {
                         self.board.look_everywhere();
-                        sweep = Instant::now() + self.settings.poll_interval;
+                        sweep = now + self.settings.poll_interval;
                     }
+                    self.look_where_starts_are_allowed(now);
                 }
             }
         }
@@ -142,12 +160,27 @@ impl Dispatcher {
         self.callers[call.lane] = Some(call.verdict);
     }
 
+    /// Looks again at lanes whose rate allows another start.
+    fn look_where_starts_are_allowed(&mut self, now: Instant) {
+        for (lane, next_start) in self.next_start.iter_mut().enumerate() {
+            if next_start.is_some_and(|at| at <= now) {
+                *next_start = None;
+                self.board.look(lane);
+            }
+        }
+    }
+
     /// Claims until there is no room, or no lane that may hold work. Bells
     /// that no claim answered are given back.
     async fn fill_slots(&mut self, drain: &CancellationToken) {
         if self.not_before.is_none_or(|not_before| not_before <= Instant::now()) {
             self.not_before = None;
-            while let Some(lane) = self.board.next()
+            if let Some(lane) = self.isolating.filter(|_| self.slots.all_free()) {
+                self.claim_isolated(lane).await;
+                self.slots.collect();
+            }
+            while self.isolating.is_none()
+                && let Some(lane) = self.board.next()
                 && self.slots.any_free()
                 && self.not_before.is_none()
                 && !drain.is_cancelled()
@@ -161,33 +194,136 @@ impl Dispatcher {
         }
     }
 
+    /// Claims for all free slots, and answers the lane's bells.
     async fn claim(&mut self, lane: usize) {
+        let asked = self.slots.free().len();
+        let mut got = 0;
+        let mut is_looked_up = self.shares[lane].is_stale(Instant::now());
+        if is_looked_up && !self.look_up_tenants(lane).await {
+            return;
+        }
+        loop {
+            let sent = Instant::now();
+            let Some(claims) = self.try_claim(lane).await else { return };
+            let sight = claims.sight.clone();
+            let taken = claims.jobs.len() + claims.unreadable.len();
+            got += taken;
+            for job in &claims.jobs {
+                self.shares[lane].charge(&job.tenant);
+            }
+            self.shares[lane].note(&sight);
+            let is_overlooked = got < asked
+                && !is_looked_up
+                && sight.next_start_in.is_none_or(|wait| wait.is_zero())
+                && self.shares[lane].may_overlook(&sight);
+            if !is_overlooked {
+                self.note_claim(lane, asked, got, &sight);
+                self.start(claims, sent).await;
+                return self.note_isolated(lane, &sight).await;
+            }
+            self.start(claims, sent).await;
+            is_looked_up = true;
+            if !self.look_up_tenants(lane).await {
+                return;
+            }
+        }
+    }
+
+    /// One claim; `None` if it failed.
+    async fn try_claim(&mut self, lane: usize) -> Option<Claims> {
         let name = &self.settings.lanes[lane];
+        let gpu_ids = self.slots.free();
         let request = Claim {
             lane: name.clone(),
             worker: self.settings.worker,
-            gpu_ids: self.slots.free(),
+            shares: self.shares[lane].plan(gpu_ids.len()),
+            gpu_ids,
             lease: self.bench.leases.length(),
         };
+        let claims = timeout(CLAIM_LIMIT, self.bench.ledger.claim(&request)).await;
+        self.checked(lane, claims)
+    }
+
+    /// Finds out who has jobs waiting in the lane; false if that failed.
+    async fn look_up_tenants(&mut self, lane: usize) -> bool {
+        let found =
+            timeout(CLAIM_LIMIT, self.bench.ledger.shares(&self.settings.lanes[lane])).await;
+        let Some(found) = self.checked(lane, found) else { return false };
+        self.shares[lane].learn(found, Instant::now());
+        true
+    }
+
+    /// Answers the bells as a claim's outcome says.
+    fn note_claim(&mut self, lane: usize, asked: usize, got: usize, sight: &Sight) {
+        let verdict = self.board.note_claim(lane, asked, got);
+        let outcome = if verdict == Verdict::Answer { "short" } else { "full" };
+        self.bench.metrics.count_claim(&self.settings.lanes[lane], outcome);
+        self.next_start[lane] = sight
+            .next_start_in
+            .filter(|wait| !wait.is_zero())
+            .map(|wait| Instant::now() + wait + RATE_SLACK);
+        self.pauses.reset();
+        // In this order: who rings once more must not hear it itself.
+        self.say_what_is_wanted();
+        self.tell(lane, verdict);
+    }
+
+    /// Begins to make room for a job that is to run alone, unless another
+    /// worker does.
+    async fn note_isolated(&mut self, lane: usize, sight: &Sight) {
+        if !sight.any_isolated || self.isolating.is_some() {
+            return;
+        }
+        let name = &self.settings.lanes[lane];
+        let reserved = self.bench.ledger.reserve_isolated(name, self.settings.worker);
+        let reserved = timeout(CLAIM_LIMIT, reserved).await;
+        if self.checked(lane, reserved) == Some(true) {
+            tracing::info!(lane = %self.settings.lanes[lane], "making room for a job that runs alone");
+            self.isolating = Some(lane);
+        }
+    }
+
+    /// Claims the reserved job, now that nothing else runs here. Without one,
+    /// all goes on as before.
+    async fn claim_isolated(&mut self, lane: usize) {
         let sent = Instant::now();
-        let error = match timeout(CLAIM_LIMIT, self.bench.ledger.claim(&request)).await {
-            Ok(Ok(claims)) => {
-                let got = claims.jobs.len() + claims.unreadable.len();
-                let verdict = self.board.note_claim(lane, request.gpu_ids.len(), got);
-                let outcome = if verdict == Verdict::Answer { "short" } else { "full" };
-                self.bench.metrics.count_claim(name, outcome);
-                self.pauses.reset();
-                // In this order: who rings once more must not hear it itself.
-                self.say_what_is_wanted();
-                self.tell(lane, verdict);
-                return self.start(claims, sent).await;
+        let Some(gpu_id) = self.slots.free().first().copied() else { return };
+        let claim = self.bench.ledger.claim_isolated(
+            &self.settings.lanes[lane],
+            self.settings.worker,
+            gpu_id,
+            self.bench.leases.length(),
+        );
+        let claimed = timeout(CLAIM_LIMIT, claim).await;
+        match self.checked(lane, claimed) {
+            Some(Some((job, change))) => {
+                let claims = Claims { jobs: vec![job], change, ..Claims::default() };
+                self.start(claims, sent).await;
             }
+            Some(None) => {
+                self.isolating = None;
+                self.board.look_everywhere();
+            }
+            None => {}
+        }
+    }
+
+    /// What the ledger answered; `None` if it did not, and then there is a pause.
+    fn checked<T>(
+        &mut self,
+        lane: usize,
+        answer: Result<Result<T, StoreError>, Elapsed>,
+    ) -> Option<T> {
+        let error = match answer {
+            Ok(Ok(value)) => return Some(value),
             Ok(Err(error)) => anyhow::Error::new(error),
             Err(elapsed) => anyhow::Error::new(elapsed),
         };
+        let name = &self.settings.lanes[lane];
         self.bench.metrics.count_claim(name, "failed");
         tracing::warn!(error = format!("{error:#}"), lane = %name, "cannot claim");
         self.not_before = Some(Instant::now() + self.pauses.next());
+        None
     }
 
     /// Tells of the claimed jobs and starts their attempts, neither waiting
@@ -239,7 +375,7 @@ impl Dispatcher {
     }
 
     fn say_what_is_wanted(&self) {
-        let is_room = self.slots.any_free();
+        let is_room = self.slots.any_free() && self.isolating.is_none();
         for (lane, want) in self.wants.iter().enumerate() {
             let is_wanted = is_room && self.board.waits_for_bell(lane);
             want.send_if_modified(|wanted| std::mem::replace(wanted, is_wanted) != is_wanted);

@@ -5,6 +5,7 @@
 
 mod cancels;
 mod promoter;
+mod pruner;
 mod reaper;
 mod streams;
 mod watchlist;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use jetlane_core::clock::Clock;
 use jetlane_core::domain::WorkerId;
 use jetlane_core::outbox::{OutboxMetrics, Relay};
+use jetlane_core::store::Retention;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +37,8 @@ pub(crate) struct Duties {
     pub(crate) worker: WorkerId,
     /// How often they look without a reason.
     pub(crate) period: Duration,
+    /// How long what is kept.
+    pub(crate) retention: Retention,
     /// Stamps what the relay publishes.
     pub(crate) clock: Arc<dyn Clock>,
     /// What the relay counts.
@@ -76,6 +80,7 @@ impl Duties {
         parts.spawn(relay.run(stop.clone()));
         parts.spawn(promoter.run(stop.clone()));
         parts.spawn(reaper.run(stop.clone()));
+        parts.spawn(pruner::prune(bench.ledger.clone(), self.retention, stop.clone()));
         parts.spawn(cancels::pass_on_cancels(
             bench.messaging.clone(),
             bench.leases.clone(),

@@ -10,7 +10,7 @@
 //!
 //! * [`run()`] puts the parts together, and takes them down again.
 //! * `dispatcher` owns the slots and is the only one that claims; `board`
-//!   decides where it looks, `bells` wakes it.
+//!   decides where it looks, `shares` for whom, `bells` wakes it.
 //! * `attempt` carries one claimed job out, from its start to its settlement.
 //! * `leases` keeps what is held alive, from a thread that no job can starve.
 //! * `tools` do the work.
@@ -33,6 +33,7 @@ mod outcome;
 mod registration;
 mod run;
 mod settle;
+mod shares;
 mod slots;
 mod supervise;
 mod tools;

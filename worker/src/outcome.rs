@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jetlane_core::domain::{ErrorKind, JobError, Outcome};
+use jetlane_core::domain::{ErrorKind, JobError, Outcome, RetryPolicy};
 use rand::Rng;
 use serde_json::Value;
 
@@ -24,18 +24,21 @@ pub(crate) enum Failure {
 }
 
 /// The tries that a job has.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tries {
     /// Failures charged before this attempt.
     pub(crate) failures: i32,
     /// How many charged failures make it a dead letter.
     pub(crate) max_attempts: i32,
+    /// What follows a failure, as far as the job or its lane says.
+    pub(crate) policy: RetryPolicy,
 }
 
-/// How an attempt that ended with `result` leaves its job.
+/// How an attempt that ended with `result` leaves its job. `backoff` is what
+/// the worker does unless the policy says otherwise.
 pub(crate) fn outcome(
     result: Result<Option<Value>, Failure>,
-    tries: Tries,
+    tries: &Tries,
     backoff: Backoff,
     rng: &mut impl Rng,
 ) -> Outcome {
@@ -43,10 +46,10 @@ pub(crate) fn outcome(
         Ok(result) => return Outcome::Completed { result },
         Err(failure) => failure,
     };
-    let may_pass = !matches!(failure, Failure::Tool(ToolError::Permanent(_)));
     let failures = tries.failures.saturating_add(1);
     let error = failure.into_error();
-    if may_pass && failures < tries.max_attempts {
+    if tries.policy.follows(error.kind) && failures < tries.max_attempts {
+        let backoff = backoff.as_asked(tries.policy.backoff, tries.policy.max_backoff);
         Outcome::Retry { after: backoff.after(failures.unsigned_abs(), rng), error }
     } else {
         Outcome::Failed { error }
@@ -103,10 +106,11 @@ mod tests {
 
     use super::*;
 
-    const FIRST_OF_TWO: Tries = Tries { failures: 0, max_attempts: 2 };
-    const LAST_OF_TWO: Tries = Tries { failures: 1, max_attempts: 2 };
+    const ANY: RetryPolicy = RetryPolicy { backoff: None, max_backoff: None, retry_on: None };
+    const FIRST_OF_TWO: Tries = Tries { failures: 0, max_attempts: 2, policy: ANY };
+    const LAST_OF_TWO: Tries = Tries { failures: 1, max_attempts: 2, policy: ANY };
 
-    fn after(failure: Failure, tries: Tries) -> Outcome {
+    fn after(failure: Failure, tries: &Tries) -> Outcome {
         let backoff = Backoff::new(Duration::from_secs(1));
         outcome(Err(failure), tries, backoff, &mut StdRng::seed_from_u64(7))
     }
@@ -120,7 +124,7 @@ mod tests {
         let backoff = Backoff::new(Duration::from_secs(1));
         let rng = &mut StdRng::seed_from_u64(7);
         assert_eq!(
-            outcome(Ok(Some(json!(7))), LAST_OF_TWO, backoff, rng),
+            outcome(Ok(Some(json!(7))), &LAST_OF_TWO, backoff, rng),
             Outcome::Completed { result: Some(json!(7)) }
         );
     }
@@ -128,7 +132,7 @@ mod tests {
     #[test]
     fn what_may_pass_is_tried_again_while_attempts_are_left() {
         for failure in [transient(), Failure::Timeout(Duration::from_secs(9)), Failure::Panic] {
-            let Outcome::Retry { after, .. } = after(failure, FIRST_OF_TWO) else {
+            let Outcome::Retry { after, .. } = after(failure, &FIRST_OF_TWO) else {
                 panic!("not tried again");
             };
             assert!((Duration::from_millis(500)..=Duration::from_secs(1)).contains(&after));
@@ -142,17 +146,33 @@ mod tests {
             message: "the attempt took longer than 1.5s".into(),
         };
         let timeout = Failure::Timeout(Duration::from_millis(1500));
-        assert_eq!(after(timeout, LAST_OF_TWO), Outcome::Failed { error });
+        assert_eq!(after(timeout, &LAST_OF_TWO), Outcome::Failed { error });
 
         let error = JobError { kind: ErrorKind::Panic, message: "the tool panicked".into() };
-        assert_eq!(after(Failure::Panic, LAST_OF_TWO), Outcome::Failed { error });
+        assert_eq!(after(Failure::Panic, &LAST_OF_TWO), Outcome::Failed { error });
     }
 
     #[test]
     fn a_permanent_error_is_not_tried_again() {
         let failure = Failure::Tool(ToolError::Permanent(anyhow::anyhow!("no such model")));
         let error = JobError { kind: ErrorKind::Permanent, message: "no such model".into() };
-        assert_eq!(after(failure, FIRST_OF_TWO), Outcome::Failed { error });
+        assert_eq!(after(failure, &FIRST_OF_TWO), Outcome::Failed { error });
+    }
+
+    #[test]
+    fn the_jobs_policy_wins_over_the_workers_settings() {
+        let policy = RetryPolicy {
+            backoff: Some(Duration::from_secs(40)),
+            max_backoff: Some(Duration::from_secs(50)),
+            retry_on: Some(vec![ErrorKind::Transient]),
+        };
+        let third_of_nine = Tries { failures: 2, max_attempts: 9, policy };
+
+        let Outcome::Retry { after: pause, .. } = after(transient(), &third_of_nine) else {
+            panic!("not tried again");
+        };
+        assert!((Duration::from_secs(25)..=Duration::from_secs(50)).contains(&pause), "{pause:?}");
+        assert!(matches!(after(Failure::Panic, &third_of_nine), Outcome::Failed { .. }));
     }
 
     #[test]

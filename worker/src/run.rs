@@ -101,7 +101,14 @@ pub async fn run(
         simulate: config.simulate,
         abort: shutdown.abort.clone(),
     });
-    let duties = Duties { worker: id, period: config.poll_interval, clock, outbox, wake_relay };
+    let duties = Duties {
+        worker: id,
+        period: config.poll_interval,
+        retention: config.retention,
+        clock,
+        outbox,
+        wake_relay,
+    };
     duties.start(&bench, &mut parts, &stop);
     parts.spawn(registration.clone().keep(config.poll_interval, stop.clone()));
     let mut keeper = keep_leases(&config, id, &bench).context("cannot start the lease thread")?;

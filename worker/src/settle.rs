@@ -20,12 +20,11 @@ pub(crate) async fn settle(
     bench: &Workbench,
     held: &HeldLease,
     mut settlement: Settlement,
-    is_keyed: bool,
 ) -> &'static str {
     let mut pauses = Pauses::new();
     let mut is_first_try = true;
     loop {
-        let attempt = bench.ledger.settle(settlement.clone(), is_keyed);
+        let attempt = bench.ledger.settle(settlement.clone());
         let error = match timeout(LIMIT, attempt).await {
             Ok(Ok(change)) if change.unsent.is_empty() && is_first_try => {
                 tracing::warn!("the attempt was superseded; its result is dropped");

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 /// when it claims is still free when the claim has been answered.
 #[derive(Debug)]
 pub(crate) struct Slots {
+    count: usize,
     free: BTreeSet<i32>,
     put_back: mpsc::Sender<i32>,
     returned: mpsc::Receiver<i32>,
@@ -26,7 +27,7 @@ impl Slots {
     pub(crate) fn new(count: u16) -> Self {
         // As many places as slots, so that giving one back never has to wait.
         let (put_back, returned) = mpsc::channel(usize::from(count).max(1));
-        Self { free: (0..i32::from(count)).collect(), put_back, returned }
+        Self { count: count.into(), free: (0..i32::from(count)).collect(), put_back, returned }
     }
 
     /// The free GPUs.
@@ -37,6 +38,11 @@ impl Slots {
     /// Whether there is room for another attempt.
     pub(crate) fn any_free(&self) -> bool {
         !self.free.is_empty()
+    }
+
+    /// Whether no attempt runs.
+    pub(crate) fn all_free(&self) -> bool {
+        self.free.len() == self.count
     }
 
     /// Takes the slot of a free GPU.

@@ -31,8 +31,8 @@ pub(crate) struct Assignment {
     pub(crate) params: Map<String, Value>,
     /// The GPU to work on.
     pub(crate) gpu_id: i32,
-    /// Failures charged before this attempt.
-    pub(crate) failures: i32,
+    /// Which attempt this is, from 1.
+    pub(crate) attempt: i32,
     /// Where to tell how far it is.
     pub(crate) progress: Progress,
     /// Chance.

@@ -59,10 +59,17 @@ impl Api {
         self.base.as_str().trim_end_matches('/')
     }
 
-    /// Submits a job, and returns it.
-    pub(crate) async fn submit(&self, job: &NewJob) -> Result<Value, ClientError> {
-        let request = self.client.post(self.url("/jobs")).json(job).timeout(TIMEOUT);
-        self.read(self.send(request).await?).await
+    /// Submits a job, and returns it. With a key, asking again makes no second job.
+    pub(crate) async fn submit(
+        &self,
+        job: &NewJob,
+        idempotency_key: Option<&str>,
+    ) -> Result<Value, ClientError> {
+        let mut request = self.client.post(self.url("/jobs")).json(job);
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        self.ask(request).await
     }
 
     /// The job, whole.
@@ -121,6 +128,79 @@ impl Api {
         Ok((answer, self.read(response).await?))
     }
 
+    /// Dead letters that `filter` lets through, newest job first, at most `limit`.
+    pub(crate) async fn dead_letters(
+        &self,
+        filter: &Value,
+        limit: usize,
+    ) -> Result<Vec<Value>, ClientError> {
+        let mut url = self.url("/dead-letters");
+        {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("limit", &limit.clamp(1, PAGE).to_string());
+            for (name, value) in filter.as_object().into_iter().flatten() {
+                query.append_pair(name, value.as_str().unwrap_or_default());
+            }
+        }
+        self.get(url).await
+    }
+
+    /// `redrive` or `purge` of the dead letters that `body` describes.
+    pub(crate) async fn change_dead_letters(
+        &self,
+        verb: &str,
+        body: &Value,
+    ) -> Result<Value, ClientError> {
+        let url = self.url(&format!("/dead-letters:{verb}"));
+        self.ask(self.client.post(url).json(body)).await
+    }
+
+    /// Gives a dead letter another chance, and returns the job.
+    pub(crate) async fn redrive(&self, id: JobId) -> Result<Value, ClientError> {
+        self.ask(self.client.post(self.url(&format!("/jobs/{id}/redrive")))).await
+    }
+
+    /// The attempts at a job, the first one first.
+    pub(crate) async fn attempts(&self, id: JobId) -> Result<Vec<Value>, ClientError> {
+        self.get(self.url(&format!("/jobs/{id}/attempts"))).await
+    }
+
+    /// All lanes, by name.
+    pub(crate) async fn lanes(&self) -> Result<Vec<Value>, ClientError> {
+        self.get(self.url("/lanes")).await
+    }
+
+    /// Makes a lane or changes its policy, and returns it.
+    pub(crate) async fn set_lane(&self, lane: &str, policy: &Value) -> Result<Value, ClientError> {
+        let url = self.below("/lanes", &[lane]);
+        self.ask(self.client.patch(url).json(policy)).await
+    }
+
+    /// `pause` or `resume` of a lane, which is returned.
+    pub(crate) async fn move_lane(&self, lane: &str, verb: &str) -> Result<Value, ClientError> {
+        self.ask(self.client.post(self.below("/lanes", &[lane, verb]))).await
+    }
+
+    /// Sets a tenant's share of a lane, which is returned.
+    pub(crate) async fn set_share(
+        &self,
+        lane: &str,
+        tenant: &str,
+        weight: u32,
+    ) -> Result<Value, ClientError> {
+        let url = self.below("/lanes", &[lane, "shares", tenant]);
+        self.ask(self.client.put(url).json(&serde_json::json!({ "weight": weight }))).await
+    }
+
+    /// Sets the limit of a concurrency key, and returns it.
+    pub(crate) async fn limit_concurrency(
+        &self,
+        key: &str,
+        limit: &Value,
+    ) -> Result<Value, ClientError> {
+        self.ask(self.client.put(self.below("/concurrency-keys", &[key])).json(limit)).await
+    }
+
     /// Whether the API can do its work, as it says itself.
     pub(crate) async fn ready(&self) -> Result<Value, ClientError> {
         self.get(self.url("/ready")).await
@@ -128,7 +208,7 @@ impl Api {
 
     /// Whether the process at this address says that it is alive.
     pub(crate) async fn is_healthy(&self) -> bool {
-        self.get(self.url("/health")).await.is_ok()
+        self.get::<Value>(self.url("/health")).await.is_ok()
     }
 
     /// Opens the stream of events that `query` describes, from after `last_event_id`.
@@ -148,8 +228,15 @@ impl Api {
         self.send(request).await
     }
 
-    async fn get(&self, url: Url) -> Result<Value, ClientError> {
-        self.read(self.send(self.client.get(url).timeout(TIMEOUT)).await?).await
+    async fn get<T: for<'de> Deserialize<'de>>(&self, url: Url) -> Result<T, ClientError> {
+        self.ask(self.client.get(url)).await
+    }
+
+    async fn ask<T: for<'de> Deserialize<'de>>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<T, ClientError> {
+        self.read(self.send(request.timeout(TIMEOUT)).await?).await
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
@@ -174,6 +261,15 @@ impl Api {
     /// What matters of a job as the API shows it.
     pub(crate) fn view(&self, job: &Value) -> Result<JobView, ClientError> {
         JobView::deserialize(job).map_err(|source| self.garbled(source))
+    }
+
+    /// A path whose last parts may be any text.
+    fn below(&self, path: &str, parts: &[&str]) -> Url {
+        let mut url = self.url(path);
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.extend(parts);
+        }
+        url
     }
 
     fn url(&self, path: &str) -> Url {

@@ -26,6 +26,10 @@ pub(crate) struct NewJob {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_attempts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retry: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) start_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) concurrency_key: Option<String>,
 }
 

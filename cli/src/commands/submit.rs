@@ -36,9 +36,18 @@ pub(crate) struct Args {
     /// How many failures make it a dead letter
     #[arg(long, value_name = "N")]
     max_attempts: Option<u32>,
-    /// At most one job with the same key runs at a time
+    /// What follows a failed attempt, such as '{"backoff": 2, "retry_on": ["timeout"]}'
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    retry: Option<Map<String, Value>>,
+    /// Fails unless it was started by then; RFC 3339
+    #[arg(long, value_name = "TIME")]
+    start_by: Option<String>,
+    /// Jobs with the same key run one at a time, or as its limit says
     #[arg(long, value_name = "KEY")]
     concurrency_key: Option<String>,
+    /// Makes it safe to ask again: the same key is the same job, for 7 days
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// Follow the job until it has ended
     #[arg(long)]
     watch: bool,
@@ -55,7 +64,8 @@ fn object(text: &str) -> anyhow::Result<Map<String, Value>> {
 /// If the API is out of reach or refuses the job.
 pub(crate) async fn run(args: Args, api: Api, format: Format) -> anyhow::Result<()> {
     let follow = args.watch;
-    let job = api.submit(&args.into()).await?;
+    let key = args.idempotency_key.clone();
+    let job = api.submit(&args.into(), key.as_deref()).await?;
     let view = api.view(&job)?;
 
     match format {
@@ -81,6 +91,8 @@ impl From<Args> for NewJob {
             run_at: args.run_at,
             timeout: args.timeout,
             max_attempts: args.max_attempts,
+            retry: args.retry,
+            start_by: args.start_by,
             concurrency_key: args.concurrency_key,
         }
     }

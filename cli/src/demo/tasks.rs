@@ -113,7 +113,7 @@ async fn submit(api: &Api, job: DemoJob, phase: Phase) -> (Submission, Result<Jo
     let begun = Instant::now();
     loop {
         let sent_at = Instant::now();
-        let answer = api.submit(&body).await;
+        let answer = api.submit(&body, None).await;
         let is_early = phase == Phase::WarmUp && begun.elapsed() < LANES_LIMIT;
         match answer {
             Err(ClientError::Refused { .. }) if is_early => sleep(LANES_POLL).await,

@@ -1,6 +1,7 @@
 //! What a Lambda function is told.
 
 use super::{ConfigError, Vars};
+use crate::store::Retention;
 
 /// What a Lambda function is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,12 @@ pub struct FunctionConfig {
     pub cors_origins: Vec<String>,
     /// What absolute URLs begin with, if not what the request says.
     pub public_url: Option<String>,
+    /// `s3`: which objects make which jobs, a JSON list.
+    pub s3_rules: String,
+    /// `schedule`: the job of events that describe none, a JSON object.
+    pub schedule_job: Option<String>,
+    /// `sweep`: how long what is kept.
+    pub retention: Retention,
 }
 
 impl FunctionConfig {
@@ -30,6 +37,9 @@ impl FunctionConfig {
             nats_url: vars.nats_url(),
             cors_origins: vars.list("CORS_ORIGINS", "http://localhost:3000")?,
             public_url: vars.text("PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),
+            s3_rules: vars.text("S3_RULES").unwrap_or("[]").to_owned(),
+            schedule_job: vars.text("SCHEDULE_JOB").map(str::to_owned),
+            retention: vars.retention()?,
         })
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::store::Retention;
 use crate::telemetry::LogFormat;
 
 /// Why the configuration is not usable. The process must not start.
@@ -117,6 +118,27 @@ impl Vars {
     ) -> Result<Duration, ConfigError> {
         let period = self.seconds(name, default)?;
         Ok(if period.is_zero() { NEVER } else { period })
+    }
+
+    /// Reads how many days things are kept.
+    pub(super) fn retention(&self) -> Result<Retention, ConfigError> {
+        let days = |name, default: u32| {
+            let days: u32 = self.parsed(name, default)?;
+            if days == 0 {
+                return Err(invalid(name, "0", "at least 1 day"));
+            }
+            Ok(Duration::from_hours(24 * u64::from(days)))
+        };
+        let jobs = days("KEEP_JOBS_DAYS", 30)?;
+        let dead_letters = days("KEEP_DEAD_LETTERS_DAYS", 90)?;
+        Ok(Retention {
+            jobs,
+            dead_letters,
+            events: days("KEEP_EVENTS_DAYS", 30)?,
+            // A promise to whoever sends a key: not to be shortened.
+            idempotency_keys: Duration::from_hours(24 * 7),
+            workers: Duration::from_hours(1),
+        })
     }
 
     pub(super) fn database_url(&self) -> Result<String, ConfigError> {

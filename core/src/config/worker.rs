@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::vars::invalid;
 use super::{ConfigError, Vars};
 use crate::domain::LaneName;
+use crate::store::Retention;
 
 /// What a worker is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,8 @@ pub struct WorkerConfig {
     pub lease: Duration,
     /// How long the second attempt waits; doubles with every further one.
     pub retry_backoff: Duration,
+    /// How long what is kept.
+    pub retention: Retention,
     /// Where it serves `/health` and `/metrics`.
     pub host: String,
     /// Where it serves them; 0 picks a free port.
@@ -77,6 +80,7 @@ impl WorkerConfig {
             poll_interval: vars.period("POLL_INTERVAL", Duration::from_secs(5))?,
             lease,
             retry_backoff: vars.seconds("RETRY_BACKOFF", Duration::from_secs(1))?,
+            retention: vars.retention()?,
             host: vars.text("WORKER_HOST").unwrap_or("0.0.0.0").to_owned(),
             port: vars.parsed("WORKER_PORT", 8010)?,
             simulate: SimulateConfig::from_vars(vars)?,

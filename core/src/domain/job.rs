@@ -1,13 +1,18 @@
 //! A job, what it is made from, and what its attempts are told and tell.
 
+use std::fmt;
 use std::num::NonZeroI32;
+use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::{JobId, JobState, LaneName, TenantName, Tool, WorkerId, optional_rfc3339, rfc3339};
+use super::{
+    JobId, JobState, LaneName, RetryPolicy, TenantName, Tool, UnknownSpelling, WorkerId,
+    optional_rfc3339, rfc3339,
+};
 
 /// A job as the ledger holds it, and as the API shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,10 +43,16 @@ pub struct Job {
     /// Not to be started before.
     #[serde(with = "rfc3339")]
     pub run_at: DateTime<Utc>,
+    /// Fails unless it was started by then.
+    #[serde(with = "optional_rfc3339")]
+    pub start_by: Option<DateTime<Utc>>,
     /// How long one attempt may take, in seconds in JSON.
     #[serde(serialize_with = "seconds")]
     pub timeout: Option<Duration>,
-    /// At most one job of a tenant with the same key runs at a time.
+    /// What follows a failed attempt, over what its lane says.
+    pub retry: RetryPolicy,
+    /// Jobs of a tenant with the same key run one at a time, or as many at once
+    /// as its limit says.
     pub concurrency_key: Option<String>,
     /// Who asked for it.
     pub submitted_by: Option<String>,
@@ -100,14 +111,32 @@ pub struct NewJob {
     pub submitted_by: Option<String>,
     /// When it is due.
     pub run_at: RunAt,
+    /// Fails unless it was started by then.
+    pub start_by: Option<DateTime<Utc>>,
     /// How long one attempt may take.
     pub timeout: Option<Duration>,
-    /// How many charged failures make it a dead letter.
-    pub max_attempts: NonZeroI32,
-    /// At most one job of a tenant with the same key runs at a time.
+    /// How many charged failures make it a dead letter; `None` for what its
+    /// lane says.
+    pub max_attempts: Option<NonZeroI32>,
+    /// What follows a failed attempt, over what its lane says.
+    pub retry: RetryPolicy,
+    /// Jobs of a tenant with the same key run one at a time, or as many at once
+    /// as its limit says.
     pub concurrency_key: Option<String>,
     /// The caller's W3C trace context.
     pub traceparent: Option<String>,
+    /// Makes the submit repeatable.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// A submitter's name for one request: the same again is the same job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The submitter's name for it.
+    pub key: String,
+    /// A hash of what was asked for, so that another request under the same
+    /// name is noticed.
+    pub fingerprint: [u8; 32],
 }
 
 /// When a job is due.
@@ -155,6 +184,15 @@ pub struct Lease {
     pub attempt: i32,
 }
 
+/// What the end of an attempt makes room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Frees {
+    /// A slot of the worker, no more.
+    Slot,
+    /// The next job of the same concurrency key too.
+    Key,
+}
+
 /// A job that a worker has just claimed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claimed {
@@ -162,6 +200,8 @@ pub struct Claimed {
     pub lease: Lease,
     /// The job's lane.
     pub lane: LaneName,
+    /// Whose it is.
+    pub tenant: TenantName,
     /// What people call it.
     pub name: String,
     /// What carries it out.
@@ -176,8 +216,10 @@ pub struct Claimed {
     pub max_attempts: i32,
     /// How long the attempt may take.
     pub timeout: Option<Duration>,
-    /// Whether its end frees a concurrency key.
-    pub is_keyed: bool,
+    /// What follows a failure, as far as the job or its lane says.
+    pub retry: RetryPolicy,
+    /// What its end makes room for.
+    pub frees: Frees,
     /// The submitter's W3C trace context.
     pub traceparent: Option<String>,
 }
@@ -204,6 +246,55 @@ pub enum ErrorKind {
     Timeout,
     /// The tool panicked.
     Panic,
+    /// It was not started by the time that its submitter set.
+    Expired,
+    /// Three workers died while they held it.
+    Quarantined,
+}
+
+impl ErrorKind {
+    /// The kinds that another attempt can follow: a tool's failures that may pass.
+    pub const RETRIED: [Self; 3] = [Self::Transient, Self::Timeout, Self::Panic];
+
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Transient,
+        Self::Permanent,
+        Self::Timeout,
+        Self::Panic,
+        Self::Expired,
+        Self::Quarantined,
+    ];
+
+    /// The one spelling, in SQL and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Permanent => "permanent",
+            Self::Timeout => "timeout",
+            Self::Panic => "panic",
+            Self::Expired => "expired",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for ErrorKind {
+    type Err = UnknownSpelling;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| UnknownSpelling(text.to_owned()))
+    }
 }
 
 /// How an attempt ended.
@@ -237,8 +328,23 @@ pub enum Outcome {
 pub struct Settlement {
     /// Which attempt.
     pub lease: Lease,
+    /// As the claim said.
+    pub frees: Frees,
     /// How it ended.
     pub outcome: Outcome,
     /// How long it ran.
     pub execution_time: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_failure_has_one_spelling() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
 }

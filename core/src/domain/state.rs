@@ -45,6 +45,10 @@ pub enum Transition {
     Release,
     /// Somebody asked for its end.
     Cancel,
+    /// It was not started in time.
+    Expire,
+    /// Its attempt was lost, and it is not to be tried again.
+    Quarantine,
     /// An operator gives a dead letter another chance.
     Redrive,
 }
@@ -108,7 +112,7 @@ impl JobState {
             (Queued, T::Postpone) | (Running, T::Retry) => Ok(Scheduled),
             (Queued, T::Claim) => Ok(Running),
             (Running, T::Complete) => Ok(Completed),
-            (Running, T::Fail) => Ok(Failed),
+            (Running, T::Fail | T::Quarantine) | (Scheduled | Queued, T::Expire) => Ok(Failed),
             (Scheduled | Queued | Running, T::Cancel) => Ok(Cancelled),
             (from, transition) => Err(InvalidTransition { from, transition }),
         }
@@ -139,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    const TRANSITIONS: [Transition; 9] = [
+    const TRANSITIONS: [Transition; 11] = [
         Transition::Promote,
         Transition::Postpone,
         Transition::Claim,
@@ -148,6 +152,8 @@ mod tests {
         Transition::Fail,
         Transition::Release,
         Transition::Cancel,
+        Transition::Expire,
+        Transition::Quarantine,
         Transition::Redrive,
     ];
 

@@ -4,10 +4,11 @@ use std::future::IntoFuture;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
+use bytes::Bytes;
 use serde_json::json;
 
 use super::Messaging;
-use crate::domain::{Announcement, JobId, LaneName};
+use crate::domain::{Announcement, EventKind, JobId, LaneName};
 
 /// Names the tenant of an event, which its JSON does not.
 pub(super) const TENANT_HEADER: &str = "Jetlane-Tenant";
@@ -44,7 +45,17 @@ impl From<PublishError> for Refusal {
 
 /// A message on its way: sent, its acknowledgement still to come.
 #[derive(Debug)]
-pub struct Receipt(PublishAckFuture);
+pub struct Receipt {
+    message: PublishAckFuture,
+    /// The same event among the dead letters.
+    dead_letter: Option<PublishAckFuture>,
+}
+
+impl From<PublishAckFuture> for Receipt {
+    fn from(message: PublishAckFuture) -> Self {
+        Self { message, dead_letter: None }
+    }
+}
 
 impl Receipt {
     /// Waits until the message is stored.
@@ -53,13 +64,17 @@ impl Receipt {
     ///
     /// [`Refusal`].
     pub async fn stored(self) -> Result<(), Refusal> {
-        self.0.into_future().await?;
+        self.message.into_future().await?;
+        if let Some(dead_letter) = self.dead_letter {
+            dead_letter.into_future().await?;
+        }
         Ok(())
     }
 }
 
 impl Messaging {
-    /// Sends an event to the feed.
+    /// Sends an event to the feed, and that of a job that failed for good to
+    /// the dead letters too.
     ///
     /// # Errors
     ///
@@ -69,17 +84,26 @@ impl Messaging {
         event: Announcement,
         traceparent: Option<&str>,
     ) -> Result<Receipt, Refusal> {
+        let id = format!("{}:{}", event.job_id, event.seq);
         let mut headers = HeaderMap::new();
-        headers
-            .insert(async_nats::header::NATS_MESSAGE_ID, format!("{}:{}", event.job_id, event.seq));
+        headers.insert(async_nats::header::NATS_MESSAGE_ID, id.as_str());
         headers.insert(TENANT_HEADER, event.tenant.as_str());
         headers.insert(XID_HEADER, event.xid.to_string());
         if let Some(traceparent) = traceparent {
             headers.insert("traceparent", traceparent);
         }
         let subject = format!("jobs.{}.{}", event.job_id, event.kind);
-        let sent = self.jetstream.publish_with_headers(subject, headers, event.json.into()).await?;
-        Ok(Receipt(sent))
+        let json = Bytes::from(event.json);
+        let sent =
+            self.jetstream.publish_with_headers(subject, headers.clone(), json.clone()).await?;
+        let mut receipt = Receipt::from(sent);
+        if event.kind == EventKind::Failed {
+            headers.insert(async_nats::header::NATS_MESSAGE_ID, format!("{id}:dead"));
+            let subject = format!("dead.{}", event.lane);
+            receipt.dead_letter =
+                Some(self.jetstream.publish_with_headers(subject, headers, json).await?);
+        }
+        Ok(receipt)
     }
 
     /// Rings a lane: it may hold work. `job_id` says why, for people who look.
@@ -89,7 +113,7 @@ impl Messaging {
     /// [`Refusal`]; then it was not sent.
     pub async fn ring(&self, lane: &LaneName, job_id: Option<JobId>) -> Result<Receipt, Refusal> {
         let bell = json!({ "job_id": job_id, "lane": lane }).to_string();
-        Ok(Receipt(self.jetstream.publish(format!("work.{lane}"), bell.into()).await?))
+        Ok(self.jetstream.publish(format!("work.{lane}"), bell.into()).await?.into())
     }
 
     /// Sends a chunk of an attempt's output: best effort, told apart by `n`,
@@ -118,6 +142,6 @@ impl Messaging {
         let subject = format!("output.{job_id}");
         let sent =
             self.jetstream.publish_with_headers(subject, headers, chunk.to_string().into()).await?;
-        Ok(Receipt(sent))
+        Ok(sent.into())
     }
 }

@@ -17,7 +17,7 @@ pub(super) const WORK: &str = "WORK";
 pub(super) const OUTPUT: &str = "OUTPUT";
 
 /// How many streams there are.
-pub const STREAM_COUNT: usize = 3;
+pub const STREAM_COUNT: usize = 4;
 
 /// How long a worker may hold a doorbell before it goes to another.
 const BELL_ACK_WAIT: Duration = Duration::from_secs(30);
@@ -51,6 +51,14 @@ pub(super) fn streams() -> [Config; STREAM_COUNT] {
             max_messages_per_subject: 1_000,
             max_age: Duration::from_hours(1),
             max_bytes: 256 * 1024 * 1024,
+            ..bounded.clone()
+        },
+        Config {
+            name: "DEAD_LETTERS".into(),
+            subjects: vec!["dead.*".into()],
+            max_age: Duration::from_hours(30 * 24),
+            max_messages: 1_000_000,
+            max_bytes: 512 * 1024 * 1024,
             ..bounded
         },
     ]

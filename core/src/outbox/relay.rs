@@ -73,7 +73,11 @@ impl Relay {
     }
 
     /// Sends all that is due, and returns how long to wait for the next row.
-    async fn send_due(&self) -> Result<Duration, StoreError> {
+    ///
+    /// # Errors
+    ///
+    /// Those of the ledger. What was sent and not struck out is sent again.
+    pub async fn send_due(&self) -> Result<Duration, StoreError> {
         loop {
             let rows = self.ledger.take_due(BATCH, HOLD).await?;
             if rows.is_empty() {

@@ -1,120 +1,319 @@
-//! Accepting a job: the moment from which it is never lost.
+//! Accepting jobs: the moment from which they are never lost.
 
-use serde_json::Value;
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::StoreError;
-use super::change::change;
+use super::row::UnsentRow;
 use crate::domain::{Change, Job, JobState, NewJob, RunAt};
 
-/// A job that the ledger has.
-#[derive(Debug)]
-pub struct Accepted {
-    /// The job.
-    pub job: Job,
+/// How many attempts a job has unless it or its lane says otherwise.
+const DEFAULT_MAX_ATTEMPTS: i32 = 3;
+
+/// What was written of a batch.
+pub(super) struct Written {
+    /// For each job asked for, in that order: the job, if it was written now.
+    pub(super) jobs: Vec<Option<Job>>,
     /// What is owed to NATS.
-    pub change: Change,
+    pub(super) change: Change,
 }
 
-/// Writes `new`, its first event, and what is owed to NATS.
+struct AcceptedRow {
+    max_attempts: i32,
+    outbox_id: i64,
+    ring: Option<String>,
+    job_id: Uuid,
+    seq: i32,
+    kind: String,
+    state: String,
+    attempt: i32,
+    created_at: DateTime<Utc>,
+    lane: String,
+    tenant: String,
+    xid: i64,
+    details: Value,
+}
+
+/// Writes jobs, their first events, and what is owed to NATS.
 ///
-/// A job with a concurrency key is written as held back by it: call
+/// Left out are jobs of an unknown lane, those that would make their tenant's
+/// part of a lane too deep, and those whose idempotency key was used before:
+/// [`repeats::explain`](super::repeats::explain) tells which. A job whose key
+/// is being used by another transaction waits for that one to end.
+///
+/// Jobs with a concurrency key are written as held back by it: call
 /// [`keys::readmit`](super::keys::readmit) in the same transaction.
 ///
 /// # Errors
 ///
-/// [`StoreError::UnknownLane`], and then nothing was written.
-/// [`StoreError::Database`]: unknown, see there.
+/// [`StoreError::Database`]: unknown; with an idempotency key the same may be
+/// asked again.
+#[expect(clippy::too_many_lines, reason = "one statement, with many columns")]
 pub(super) async fn accept(
     connection: &mut PgConnection,
-    new: NewJob,
-) -> Result<Accepted, StoreError> {
-    let run_at = match new.run_at {
-        RunAt::Now => None,
-        RunAt::At(at) => Some(at),
-    };
-    let rows = query_change!(
+    new: &[NewJob],
+) -> Result<Written, StoreError> {
+    let asked = Columns::of(new);
+    let rows = sqlx::query_as!(
+        AcceptedRow,
         r#"
-        WITH accepted AS (
-            SELECT ledger_now() AS now, COALESCE($10, ledger_now()) AS run_at
-            FROM lanes
-            WHERE name = $3
+        WITH asked AS (
+            SELECT *
+            FROM UNNEST(
+                $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[],
+                $7::int[], $8::text[], $9::int[], $10::timestamptz[], $11::timestamptz[],
+                $12::bigint[], $13::jsonb[], $14::text[], $15::text[], $16::text[], $17::bytea[]
+            ) AS asked (
+                id, tenant, lane, name, tool, params,
+                priority, submitted_by, max_attempts, run_at, start_by,
+                timeout_ms, retry, concurrency_key, traceparent, idempotency_key, fingerprint
+            )
+        ),
+        placed AS (
+            SELECT
+                asked.*,
+                lanes.max_attempts AS lane_max_attempts,
+                lanes.ageing_s,
+                lanes.max_waiting,
+                row_number() OVER (PARTITION BY asked.lane, asked.tenant ORDER BY asked.id) AS place
+            FROM asked
+            JOIN lanes ON lanes.name = asked.lane
+        ),
+        fitting AS MATERIALIZED (
+            SELECT
+                id, tenant, lane, name, tool, params, priority, submitted_by,
+                COALESCE(max_attempts, lane_max_attempts, $18) AS max_attempts,
+                COALESCE(run_at, ledger_now()) AS run_at,
+                start_by, timeout_ms, retry, concurrency_key, traceparent,
+                CASE WHEN run_at > ledger_now() THEN 'scheduled' ELSE 'queued' END AS state,
+                -EXTRACT(EPOCH FROM ledger_now())::float8 / ageing_s AS aged,
+                ledger_now() AS created_at,
+                idempotency_key, fingerprint
+            FROM placed
+            WHERE max_waiting IS NULL
+               -- Counts no further than the limit.
+               OR place + (
+                   SELECT count(*)
+                   FROM (
+                       SELECT
+                       FROM jobs
+                       WHERE jobs.lane = placed.lane
+                         AND jobs.tenant = placed.tenant
+                         AND jobs.state IN ('scheduled', 'queued')
+                       LIMIT placed.max_waiting
+                   ) AS waiting
+               ) <= max_waiting
+        ),
+        keyed AS (
+            INSERT INTO idempotency_keys (tenant, key, fingerprint, job_id, job, created_at)
+            SELECT
+                tenant, idempotency_key, fingerprint, id,
+                to_jsonb(fitting) - '{aged,traceparent,idempotency_key,fingerprint}'::text[],
+                created_at
+            FROM fitting
+            WHERE idempotency_key IS NOT NULL
+            -- Two batches with the same keys wait for each other in one order.
+            ORDER BY tenant, idempotency_key
+            ON CONFLICT (tenant, key) DO NOTHING
+            RETURNING job_id
         ),
         written AS (
             INSERT INTO jobs
                 (id, tenant, lane, name, tool, params, priority, submitted_by, max_attempts,
-                 run_at, timeout_ms, concurrency_key, traceparent,
-                 state, held_by_key, created_at, event_xid)
-            SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9,
-                   run_at, $11, $12, $13,
-                   CASE WHEN run_at > now THEN 'scheduled' ELSE 'queued' END,
-                   $12::text IS NOT NULL AND run_at <= now, now, ledger_xid()
-            FROM accepted
+                 run_at, start_by, timeout_ms, retry, concurrency_key, traceparent,
+                 state, held_by_key, aged, created_at, event_xid)
+            SELECT
+                id, tenant, lane, name, tool, params, priority, submitted_by, max_attempts,
+                run_at, start_by, timeout_ms, retry, concurrency_key, traceparent,
+                state, concurrency_key IS NOT NULL AND state = 'queued', aged, created_at,
+                ledger_xid()
+            FROM fitting
+            WHERE idempotency_key IS NULL OR id IN (SELECT job_id FROM keyed)
             RETURNING *
         ),
-        changed AS (
+        event AS (
+            INSERT INTO job_events
+                (job_id, seq, kind, state, attempt, created_at, lane, tenant, xid, details)
             SELECT
-                id, event_seq, event_xid, state AS kind, state, attempt, lane, tenant,
+                id, event_seq, state, state, attempt, created_at, lane, tenant, event_xid,
                 jsonb_strip_nulls(jsonb_build_object(
                     'name', name,
                     'run_at', CASE WHEN state = 'scheduled' THEN run_at END,
                     'traceparent', traceparent
-                )) AS details,
-                CASE WHEN state = 'queued' AND NOT held_by_key THEN lane END AS ring
+                ))
             FROM written
+            RETURNING *
+        ),
+        owed AS (
+            INSERT INTO outbox (job_id, seq, ring, due_at)
+            SELECT
+                id, event_seq,
+                CASE WHEN state = 'queued' AND NOT held_by_key THEN lane END,
+                ledger_now() + interval '1 s'
+            FROM written
+            RETURNING id, job_id, ring
         )
+        SELECT
+            written.max_attempts,
+            owed.id AS outbox_id,
+            owed.ring,
+            event.job_id,
+            event.seq,
+            event.kind,
+            event.state,
+            event.attempt,
+            event.created_at,
+            event.lane,
+            event.tenant,
+            event.xid,
+            event.details
+        FROM written
+        JOIN event ON event.job_id = written.id
+        JOIN owed ON owed.job_id = written.id
+        ORDER BY event.job_id
         "#,
-        new.id.0,
-        new.tenant.as_str(),
-        new.lane.as_str(),
-        new.name,
-        new.tool.as_str(),
-        Value::Object(new.params.clone()),
-        new.priority,
-        new.submitted_by,
-        new.max_attempts.get(),
-        run_at,
-        new.timeout.map(|timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)),
-        new.concurrency_key,
-        new.traceparent,
+        &asked.ids,
+        &asked.tenants,
+        &asked.lanes,
+        &asked.names,
+        &asked.tools,
+        &asked.params,
+        &asked.priorities,
+        &asked.submitters as &[Option<String>],
+        &asked.max_attempts as &[Option<i32>],
+        &asked.run_at as &[Option<DateTime<Utc>>],
+        &asked.start_by as &[Option<DateTime<Utc>>],
+        &asked.timeouts_ms as &[Option<i64>],
+        &asked.retries,
+        &asked.concurrency_keys as &[Option<String>],
+        &asked.traceparents as &[Option<String>],
+        &asked.idempotency_keys as &[Option<String>],
+        &asked.fingerprints as &[Option<Vec<u8>>],
+        DEFAULT_MAX_ATTEMPTS,
     )
     .fetch_all(connection)
     .await?;
 
-    let change = change(rows)?;
-    let Some(event) = change.events().next() else {
-        return Err(StoreError::UnknownLane(new.lane));
-    };
-    let (state, created_at, event_seq) = (event.state, event.timestamp, event.seq);
-    Ok(Accepted { job: as_written(new, state, created_at, event_seq), change })
+    let mut change = Change::default();
+    let mut written = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let (job_id, max_attempts) = (row.job_id, row.max_attempts);
+        let unsent = crate::domain::Unsent::try_from(row.into_unsent())?;
+        if let Some(event) = &unsent.event {
+            written.insert(job_id, (max_attempts, event.state, event.timestamp));
+        }
+        change.unsent.push(unsent);
+    }
+    let jobs = new
+        .iter()
+        .map(|new| {
+            let (max_attempts, state, created_at) = *written.get(&new.id.0)?;
+            Some(as_written(new, max_attempts, state, created_at))
+        })
+        .collect();
+    Ok(Written { jobs, change })
+}
+
+impl AcceptedRow {
+    fn into_unsent(self) -> UnsentRow {
+        UnsentRow {
+            outbox_id: self.outbox_id,
+            ring: self.ring,
+            job_id: self.job_id,
+            seq: self.seq,
+            kind: self.kind,
+            state: self.state,
+            attempt: self.attempt,
+            created_at: self.created_at,
+            lane: self.lane,
+            tenant: self.tenant,
+            xid: self.xid,
+            details: self.details,
+        }
+    }
+}
+
+/// The jobs of a batch, turned into the columns that one statement takes.
+#[derive(Default)]
+struct Columns {
+    ids: Vec<Uuid>,
+    tenants: Vec<String>,
+    lanes: Vec<String>,
+    names: Vec<String>,
+    tools: Vec<String>,
+    params: Vec<Value>,
+    priorities: Vec<i32>,
+    submitters: Vec<Option<String>>,
+    max_attempts: Vec<Option<i32>>,
+    run_at: Vec<Option<DateTime<Utc>>>,
+    start_by: Vec<Option<DateTime<Utc>>>,
+    timeouts_ms: Vec<Option<i64>>,
+    retries: Vec<Value>,
+    concurrency_keys: Vec<Option<String>>,
+    traceparents: Vec<Option<String>>,
+    idempotency_keys: Vec<Option<String>>,
+    fingerprints: Vec<Option<Vec<u8>>>,
+}
+
+impl Columns {
+    fn of(new: &[NewJob]) -> Self {
+        let mut columns = Self::default();
+        for job in new {
+            let timeout =
+                job.timeout.map(|span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
+            let idempotency = job.idempotency.as_ref();
+            columns.ids.push(job.id.0);
+            columns.tenants.push(job.tenant.to_string());
+            columns.lanes.push(job.lane.to_string());
+            columns.names.push(job.name.clone());
+            columns.tools.push(job.tool.to_string());
+            columns.params.push(Value::Object(job.params.clone()));
+            columns.priorities.push(job.priority);
+            columns.submitters.push(job.submitted_by.clone());
+            columns.max_attempts.push(job.max_attempts.map(std::num::NonZeroI32::get));
+            columns.run_at.push(match job.run_at {
+                RunAt::Now => None,
+                RunAt::At(at) => Some(at),
+            });
+            columns.start_by.push(job.start_by);
+            columns.timeouts_ms.push(timeout);
+            columns.retries.push(json!(job.retry));
+            columns.concurrency_keys.push(job.concurrency_key.clone());
+            columns.traceparents.push(job.traceparent.clone());
+            columns.idempotency_keys.push(idempotency.map(|named| named.key.clone()));
+            columns.fingerprints.push(idempotency.map(|named| named.fingerprint.to_vec()));
+        }
+        columns
+    }
 }
 
 /// The job as its row stands, without reading it back.
-fn as_written(
-    new: NewJob,
-    state: JobState,
-    created_at: chrono::DateTime<chrono::Utc>,
-    event_seq: i32,
-) -> Job {
+fn as_written(new: &NewJob, max_attempts: i32, state: JobState, created_at: DateTime<Utc>) -> Job {
     Job {
         id: new.id,
-        tenant: new.tenant,
-        lane: new.lane,
-        name: new.name,
+        tenant: new.tenant.clone(),
+        lane: new.lane.clone(),
+        name: new.name.clone(),
         tool: new.tool,
-        params: new.params,
+        params: new.params.clone(),
         priority: new.priority,
         state,
         attempt: 0,
         failures: 0,
-        max_attempts: new.max_attempts.get(),
+        max_attempts,
         run_at: match new.run_at {
             RunAt::Now => created_at,
             RunAt::At(at) => at,
         },
+        start_by: new.start_by,
         timeout: new.timeout,
-        concurrency_key: new.concurrency_key,
-        submitted_by: new.submitted_by,
+        retry: new.retry.clone(),
+        concurrency_key: new.concurrency_key.clone(),
+        submitted_by: new.submitted_by.clone(),
         worker: None,
         gpu_id: None,
         progress: None,
@@ -124,6 +323,6 @@ fn as_written(
         started_at: None,
         finished_at: None,
         cancel_requested_at: None,
-        event_seq,
+        event_seq: 1,
     }
 }

@@ -8,8 +8,8 @@ use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
 use super::StoreError;
-use super::row::{UnsentRow, millis, object, parsed};
-use crate::domain::{Change, Claimed, JobId, LaneName, Lease, WorkerId};
+use super::row::{UnsentRow, millis, object, parsed, retry};
+use crate::domain::{Change, Claimed, Frees, JobId, LaneName, Lease, TenantName, WorkerId};
 
 /// What a worker asks for.
 #[derive(Clone, Debug)]
@@ -18,6 +18,9 @@ pub struct Claim {
     pub lane: LaneName,
     /// For whom.
     pub worker: WorkerId,
+    /// Whose jobs, and how many of each tenant at most: first come the jobs of
+    /// the first.
+    pub shares: Vec<(TenantName, i32)>,
     /// The free GPUs: one job at most for each.
     pub gpu_ids: Vec<i32>,
     /// How long the lease holds unless renewed.
@@ -34,6 +37,19 @@ pub struct Claims {
     pub unreadable: Vec<Unreadable>,
     /// What is owed to NATS.
     pub change: Change,
+    /// What else was seen in the lane.
+    pub sight: Sight,
+}
+
+/// What a claim sees of a lane besides the jobs that it takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// The first and the last tenant, by name, of whom jobs were claimable.
+    pub tenants: Option<(TenantName, TenantName)>,
+    /// A job waits to be run alone.
+    pub any_isolated: bool,
+    /// The lane's rate allows no other start before this.
+    pub next_start_in: Option<Duration>,
 }
 
 /// A claimed job whose row cannot be read, such as one for a tool that only
@@ -42,12 +58,41 @@ pub struct Claims {
 pub struct Unreadable {
     /// The right to fail it.
     pub lease: Lease,
-    /// Whether its end frees a concurrency key.
-    pub is_keyed: bool,
+    /// What its end makes room for.
+    pub frees: Frees,
     /// What is wrong with it.
     pub error: StoreError,
 }
 
+/// What a claim sees, and a job if it took one: the first is on every row.
+struct SightRow {
+    first_tenant: Option<String>,
+    last_tenant: Option<String>,
+    any_isolated: bool,
+    next_start_s: Option<f64>,
+    outbox_id: Option<i64>,
+    name: Option<String>,
+    tool: Option<String>,
+    params: Option<Value>,
+    gpu_id: Option<i32>,
+    failures: Option<i32>,
+    max_attempts: Option<i32>,
+    timeout_ms: Option<i64>,
+    retry: Option<Value>,
+    is_keyed: Option<bool>,
+    traceparent: Option<String>,
+    job_id: Option<uuid::Uuid>,
+    seq: Option<i32>,
+    kind: Option<String>,
+    state: Option<String>,
+    attempt: Option<i32>,
+    created_at: Option<chrono::DateTime<chrono::Utc>>,
+    tenant: Option<String>,
+    xid: Option<i64>,
+    details: Option<Value>,
+}
+
+/// A claimed job.
 struct ClaimedRow {
     outbox_id: i64,
     name: String,
@@ -57,6 +102,7 @@ struct ClaimedRow {
     failures: i32,
     max_attempts: i32,
     timeout_ms: Option<i64>,
+    retry: Value,
     is_keyed: bool,
     traceparent: Option<String>,
     job_id: uuid::Uuid,
@@ -65,14 +111,15 @@ struct ClaimedRow {
     state: String,
     attempt: i32,
     created_at: chrono::DateTime<chrono::Utc>,
-    lane: String,
     tenant: String,
     xid: i64,
     details: Value,
 }
 
-/// Leases claimable jobs of a lane to a worker: highest priority first, then
-/// oldest, one for each GPU given, in their order.
+/// Leases claimable jobs of a lane to a worker, one at most for each GPU given:
+/// those of the first tenant first, and of each tenant the highest rank first,
+/// then the oldest. A paused lane gives nothing, and one whose starts are
+/// limited what its rate allows.
 ///
 /// Jobs that another claim has locked are skipped, not waited for, so fewer
 /// than asked for, or none, can come back although the lane holds more.
@@ -81,32 +128,73 @@ struct ClaimedRow {
 ///
 /// [`StoreError::Database`]: if jobs were claimed after all, the reaper gives
 /// them back. [`StoreError::Corrupt`], of an event of ours: likewise.
+#[expect(clippy::too_many_lines, reason = "one statement, with many columns")]
 pub(super) async fn claim(
     connection: &mut PgConnection,
     claim: &Claim,
 ) -> Result<Claims, StoreError> {
+    let tenants: Vec<_> = claim.shares.iter().map(|(tenant, _)| tenant.to_string()).collect();
+    let quotas: Vec<_> = claim.shares.iter().map(|(_, quota)| *quota).collect();
     let rows = sqlx::query_as!(
-        ClaimedRow,
+        SightRow,
         r#"
-        WITH candidate AS MATERIALIZED (
-            SELECT id, priority
-            FROM jobs
-            WHERE lane = $1 AND state = 'queued' AND NOT held_by_key
-            ORDER BY priority DESC, id
-            LIMIT cardinality($3::int[])
-            FOR UPDATE SKIP LOCKED
+        WITH bucket AS MATERIALIZED (
+            -- Claims of a lane whose starts are limited take turns here.
+            SELECT
+                per_second,
+                LEAST(
+                    burst,
+                    tokens + per_second
+                        * GREATEST(0, EXTRACT(EPOCH FROM ledger_now() - refilled_at)::float8)
+                ) AS tokens
+            FROM lane_buckets
+            WHERE lane = $1
+            FOR UPDATE
+        ),
+        open AS MATERIALIZED (
+            SELECT
+                lanes.retry,
+                LEAST(
+                    cardinality($5::int[]),
+                    COALESCE((SELECT floor(tokens)::int FROM bucket), cardinality($5::int[]))
+                ) AS room
+            FROM lanes
+            WHERE name = $1 AND paused_at IS NULL
+        ),
+        candidate AS MATERIALIZED (
+            SELECT best.id, best.rank, share.place
+            FROM open
+            CROSS JOIN UNNEST($3::text[], $4::int[])
+                WITH ORDINALITY AS share (tenant, quota, place)
+            CROSS JOIN LATERAL (
+                SELECT id, rank
+                FROM jobs
+                WHERE lane = $1
+                  AND tenant = share.tenant
+                  AND state = 'queued'
+                  AND NOT held_by_key
+                  AND deaths < 2
+                  -- Those that were not started in time are for the promoter to fail.
+                  AND (start_by IS NULL OR start_by > ledger_now() OR started_at IS NOT NULL)
+                ORDER BY rank DESC, id
+                LIMIT LEAST(share.quota, open.room)
+                FOR UPDATE SKIP LOCKED
+            ) AS best
+        ),
+        numbered AS (
+            SELECT id, row_number() OVER (ORDER BY place, rank DESC, id) AS place
+            FROM candidate
         ),
         next AS (
-            SELECT id, row_number() OVER (ORDER BY priority DESC, id) AS place
-            FROM candidate
+            SELECT id, place FROM numbered WHERE place <= (SELECT room FROM open)
         ),
         changed AS (
             UPDATE jobs
             SET state = 'running',
                 attempt = attempt + 1,
                 worker = $2,
-                gpu_id = ($3::int[])[next.place],
-                lease_expires_at = ledger_now() + $4,
+                gpu_id = ($5::int[])[next.place],
+                lease_expires_at = ledger_now() + $6,
                 started_at = ledger_now(),
                 progress = NULL,
                 event_seq = event_seq + 1,
@@ -114,6 +202,13 @@ pub(super) async fn claim(
             FROM next
             WHERE jobs.id = next.id
             RETURNING jobs.*, next.place
+        ),
+        drained AS (
+            UPDATE lane_buckets
+            SET tokens = bucket.tokens - (SELECT count(*) FROM next),
+                refilled_at = ledger_now()
+            FROM bucket
+            WHERE lane = $1
         ),
         event AS (
             INSERT INTO job_events
@@ -133,57 +228,138 @@ pub(super) async fn claim(
             SELECT id, event_seq, ledger_now() + interval '1 s'
             FROM changed
             RETURNING id, job_id
+        ),
+        sight AS (
+            SELECT
+                (
+                    SELECT tenant
+                    FROM jobs
+                    WHERE lane = $1 AND state = 'queued' AND NOT held_by_key AND deaths < 2
+                    ORDER BY tenant
+                    LIMIT 1
+                ) AS first_tenant,
+                (
+                    SELECT tenant
+                    FROM jobs
+                    WHERE lane = $1 AND state = 'queued' AND NOT held_by_key AND deaths < 2
+                    ORDER BY tenant DESC
+                    LIMIT 1
+                ) AS last_tenant,
+                EXISTS (
+                    SELECT
+                    FROM jobs
+                    WHERE lane = $1 AND state = 'queued' AND NOT held_by_key AND deaths >= 2
+                ) AS any_isolated,
+                (
+                    SELECT GREATEST(0, 1 - tokens + (SELECT count(*) FROM next)) / per_second
+                    FROM bucket
+                ) AS next_start_s
         )
         SELECT
-            owed.id AS outbox_id,
-            changed.name,
-            changed.tool,
-            changed.params,
-            changed.gpu_id AS "gpu_id!",
-            changed.failures,
-            changed.max_attempts,
-            changed.timeout_ms,
-            changed.concurrency_key IS NOT NULL AS "is_keyed!",
-            changed.traceparent,
-            event.job_id,
-            event.seq,
-            event.kind,
-            event.state,
-            event.attempt,
-            event.created_at,
-            event.lane,
-            event.tenant,
-            event.xid,
-            event.details
-        FROM changed
-        JOIN event ON event.job_id = changed.id
-        JOIN owed ON owed.job_id = changed.id
+            sight.first_tenant,
+            sight.last_tenant,
+            sight.any_isolated AS "any_isolated!",
+            sight.next_start_s,
+            owed.id AS "outbox_id?",
+            changed.name AS "name?",
+            changed.tool AS "tool?",
+            changed.params AS "params?",
+            changed.gpu_id AS "gpu_id?",
+            changed.failures AS "failures?",
+            changed.max_attempts AS "max_attempts?",
+            changed.timeout_ms AS "timeout_ms?",
+            (SELECT retry FROM open) || changed.retry AS "retry?",
+            changed.concurrency_key IS NOT NULL AS "is_keyed?",
+            changed.traceparent AS "traceparent?",
+            event.job_id AS "job_id?",
+            event.seq AS "seq?",
+            event.kind AS "kind?",
+            event.state AS "state?",
+            event.attempt AS "attempt?",
+            event.created_at AS "created_at?",
+            event.tenant AS "tenant?",
+            event.xid AS "xid?",
+            event.details AS "details?"
+        FROM sight
+        LEFT JOIN (
+            changed
+            JOIN event ON event.job_id = changed.id
+            JOIN owed ON owed.job_id = changed.id
+        ) ON true
         ORDER BY changed.place
         "#,
         claim.lane.as_str(),
         claim.worker.0,
+        &tenants,
+        &quotas,
         &claim.gpu_ids,
         interval(claim.lease),
     )
     .fetch_all(connection)
     .await?;
+    read(rows, &claim.lane)
+}
 
+fn read(rows: Vec<SightRow>, lane: &LaneName) -> Result<Claims, StoreError> {
     let mut claims = Claims::default();
-    for mut row in rows {
-        claims.change.unsent.push(row.take_unsent().try_into()?);
+    if let Some(row) = rows.first() {
+        claims.sight = row.sight(lane)?;
+    }
+    for mut row in rows.into_iter().filter_map(SightRow::claimed) {
+        claims.change.unsent.push(row.take_unsent(lane).try_into()?);
         let lease = Lease { job_id: JobId(row.job_id), attempt: row.attempt };
-        let is_keyed = row.is_keyed;
-        match row.into_job(lease, claim.lane.clone()) {
+        let frees = if row.is_keyed { Frees::Key } else { Frees::Slot };
+        match row.into_job(lease, frees, lane.clone()) {
             Ok(job) => claims.jobs.push(job),
-            Err(error) => claims.unreadable.push(Unreadable { lease, is_keyed, error }),
+            Err(error) => claims.unreadable.push(Unreadable { lease, frees, error }),
         }
     }
     Ok(claims)
 }
 
+impl SightRow {
+    fn sight(&self, lane: &LaneName) -> Result<Sight, StoreError> {
+        let tenants = match (&self.first_tenant, &self.last_tenant) {
+            (Some(first), Some(last)) => {
+                Some((parsed(first, lane, "tenant")?, parsed(last, lane, "tenant")?))
+            }
+            _ => None,
+        };
+        let next_start_in =
+            self.next_start_s.map(|s| Duration::try_from_secs_f64(s).unwrap_or_default());
+        Ok(Sight { tenants, any_isolated: self.any_isolated, next_start_in })
+    }
+
+    /// The claimed job; `None` if the row only tells what was seen.
+    fn claimed(self) -> Option<ClaimedRow> {
+        Some(ClaimedRow {
+            outbox_id: self.outbox_id?,
+            name: self.name?,
+            tool: self.tool?,
+            params: self.params?,
+            gpu_id: self.gpu_id?,
+            failures: self.failures?,
+            max_attempts: self.max_attempts?,
+            timeout_ms: self.timeout_ms,
+            retry: self.retry?,
+            is_keyed: self.is_keyed?,
+            traceparent: self.traceparent,
+            job_id: self.job_id?,
+            seq: self.seq?,
+            kind: self.kind?,
+            state: self.state?,
+            attempt: self.attempt?,
+            created_at: self.created_at?,
+            tenant: self.tenant?,
+            xid: self.xid?,
+            details: self.details?,
+        })
+    }
+}
+
 impl ClaimedRow {
     /// The event and its row of the outbox, which the rest does not need.
-    fn take_unsent(&mut self) -> UnsentRow {
+    fn take_unsent(&mut self, lane: &LaneName) -> UnsentRow {
         UnsentRow {
             outbox_id: self.outbox_id,
             ring: None,
@@ -193,18 +369,19 @@ impl ClaimedRow {
             state: mem::take(&mut self.state),
             attempt: self.attempt,
             created_at: self.created_at,
-            lane: mem::take(&mut self.lane),
-            tenant: mem::take(&mut self.tenant),
+            lane: lane.to_string(),
+            tenant: self.tenant.clone(),
             xid: self.xid,
             details: self.details.take(),
         }
     }
 
-    fn into_job(self, lease: Lease, lane: LaneName) -> Result<Claimed, StoreError> {
+    fn into_job(self, lease: Lease, frees: Frees, lane: LaneName) -> Result<Claimed, StoreError> {
         let id = self.job_id;
         Ok(Claimed {
             lease,
             lane,
+            tenant: parsed(&self.tenant, &id, "tenant")?,
             name: self.name,
             tool: parsed(&self.tool, &id, "tool")?,
             params: object(self.params, &id, "params")?,
@@ -212,7 +389,8 @@ impl ClaimedRow {
             failures: self.failures,
             max_attempts: self.max_attempts,
             timeout: self.timeout_ms.map(|ms| millis(ms, id)).transpose()?,
-            is_keyed: self.is_keyed,
+            retry: retry(self.retry, id)?,
+            frees,
             traceparent: self.traceparent,
         })
     }

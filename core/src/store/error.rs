@@ -1,5 +1,6 @@
 //! Why the ledger did not do what was asked.
 
+use super::Acceptance;
 use crate::domain::LaneName;
 
 /// Why the ledger did not do what was asked. Not finding a job is no error.
@@ -23,6 +24,10 @@ pub enum StoreError {
     /// Nothing was written: no such lane.
     #[error("unknown lane {0}")]
     UnknownLane(LaneName),
+    /// Nothing was written: some of these jobs were refused, and it was to be
+    /// all or nothing.
+    #[error("some of the jobs were refused")]
+    NotAll(Vec<Acceptance>),
     /// The process stopped while a transaction of its own was under way.
     #[error("transaction was abandoned")]
     Abandoned,
@@ -50,7 +55,7 @@ impl StoreError {
                     | sqlx::Error::Protocol(_)
             ),
             Self::Abandoned => true,
-            Self::Corrupt { .. } | Self::UnknownLane(_) => false,
+            Self::Corrupt { .. } | Self::UnknownLane(_) | Self::NotAll(_) => false,
         }
     }
 

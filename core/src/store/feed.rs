@@ -59,6 +59,15 @@ pub(super) async fn low_water(connection: &mut PgConnection) -> Result<i64, Stor
     .await?)
 }
 
+/// The mark up to which events may have been pruned.
+///
+/// # Errors
+///
+/// [`StoreError::Database`].
+pub(super) async fn horizon(connection: &mut PgConnection) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar!("SELECT xid FROM event_horizon").fetch_one(connection).await?)
+}
+
 /// All events from the transaction `from` on, and the low-water mark of the
 /// time before they were read.
 ///

@@ -1,7 +1,7 @@
-//! Concurrency keys: at most one job of a tenant with the same key is
-//! claimable or running.
+//! Concurrency keys: of a tenant's jobs with the same key, at most as many as
+//! its limit says are claimable or running; one, where none is set.
 //!
-//! Which one is decided here and nowhere else, under a lock of the key, from
+//! Which ones is decided here and nowhere else, under a lock of the key, from
 //! what the rows say then. Every transaction that changed a job with a key
 //! calls [`readmit`] last: so whoever comes second sees what the first did.
 
@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use super::StoreError;
 use super::row::lane;
-use crate::domain::{TenantName, Unsent};
+use crate::domain::{ConcurrencyLimit, TenantName, Unsent};
 
 /// A tenant's concurrency key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,8 +18,8 @@ pub(super) struct Key {
     pub(super) name: String,
 }
 
-/// Lets the best job of the key go next: higher priority, then older. Rings
-/// its lane if it was held back before.
+/// Lets the best jobs of the key go next: higher rank, then older, as many as
+/// there is room for. Rings their lanes if they were held back before.
 ///
 /// Must run in the transaction that changed a job of the key, after the
 /// change. With several keys: in their order, or two transactions wait for
@@ -36,23 +36,36 @@ pub(super) async fn readmit(
     hold_back_beaten(connection, key).await?;
     let rows = sqlx::query!(
         r#"
-        WITH ahead AS (
+        WITH taken AS (
             SELECT count(*) AS jobs
             FROM jobs
             WHERE tenant = $1
               AND concurrency_key = $2
-              AND (state = 'running' OR (state = 'queued' AND NOT held_by_key))
+              AND (state = 'running'
+                   OR (state = 'queued' AND NOT held_by_key)
+                   OR (state = 'scheduled' AND attempt > 0))
+              -- While it waits for a retry, a job keeps its place only if the
+              -- key is sequential.
+              AND (state <> 'scheduled' OR EXISTS (
+                  SELECT
+                  FROM concurrency_limits
+                  WHERE tenant = $1 AND name = $2 AND is_sequential
+              ))
+        ),
+        room AS (
+            SELECT GREATEST(0, COALESCE(
+                (SELECT max_running FROM concurrency_limits WHERE tenant = $1 AND name = $2), 1
+            ) - jobs) AS jobs
+            FROM taken
         ),
         next AS (
             SELECT id
             FROM jobs
             WHERE tenant = $1
               AND concurrency_key = $2
-              AND state = 'queued'
               AND held_by_key
-              AND (SELECT jobs FROM ahead) = 0
-            ORDER BY priority DESC, id
-            LIMIT 1
+            ORDER BY rank DESC, id
+            LIMIT (SELECT jobs FROM room)
             -- A row locked by another transaction is being changed by one that
             -- waits for the key: it decides anew after us.
             FOR UPDATE SKIP LOCKED
@@ -80,6 +93,48 @@ pub(super) async fn readmit(
         .collect()
 }
 
+/// Sets how many jobs of the key run at once. Those that are running stay;
+/// all others are held back: call [`readmit`] next, in the same transaction.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: roll the transaction back.
+pub(super) async fn set_limit(
+    connection: &mut PgConnection,
+    key: &Key,
+    limit: ConcurrencyLimit,
+) -> Result<(), StoreError> {
+    lock(connection, key).await?;
+    let (max_running, is_sequential) = match limit {
+        ConcurrencyLimit::Parallel(most) => (most, false),
+        ConcurrencyLimit::Sequential => (1, true),
+    };
+    sqlx::query!(
+        r#"
+        WITH held AS (
+            UPDATE jobs
+            SET held_by_key = true
+            WHERE tenant = $1
+              AND concurrency_key = $2
+              AND state = 'queued'
+              AND NOT held_by_key
+              AND NOT ($4 AND attempt > 0)
+        )
+        INSERT INTO concurrency_limits (tenant, name, max_running, is_sequential)
+        VALUES ($1, $2, $3, $4)
+        ON CONFLICT (tenant, name) DO UPDATE
+        SET max_running = EXCLUDED.max_running, is_sequential = EXCLUDED.is_sequential
+        "#,
+        key.tenant,
+        key.name,
+        max_running,
+        is_sequential,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Waits until no other transaction decides about the key.
 async fn lock(connection: &mut PgConnection, key: &Key) -> Result<(), StoreError> {
     sqlx::query!(
@@ -92,7 +147,7 @@ async fn lock(connection: &mut PgConnection, key: &Key) -> Result<(), StoreError
     Ok(())
 }
 
-/// Takes the turn from a waiting job that a better one has joined. A statement
+/// Takes the turn from waiting jobs that a better one has joined. A statement
 /// of its own, before the count: a claim may have taken the job meanwhile, and
 /// only a later snapshot shows it.
 async fn hold_back_beaten(connection: &mut PgConnection, key: &Key) -> Result<(), StoreError> {
@@ -109,11 +164,16 @@ async fn hold_back_beaten(connection: &mut PgConnection, key: &Key) -> Result<()
                   SELECT FROM jobs AS better
                   WHERE better.tenant = $1
                     AND better.concurrency_key = $2
-                    AND better.state = 'queued'
                     AND better.held_by_key
-                    AND (better.priority > jobs.priority
-                         OR (better.priority = jobs.priority AND better.id < jobs.id))
+                    AND (better.rank > jobs.rank
+                         OR (better.rank = jobs.rank AND better.id < jobs.id))
               )
+              -- A sequential key goes on with the job that it has begun.
+              AND (attempt = 0 OR NOT EXISTS (
+                  SELECT
+                  FROM concurrency_limits
+                  WHERE tenant = $1 AND name = $2 AND is_sequential
+              ))
             FOR UPDATE SKIP LOCKED
         )
         UPDATE jobs

@@ -1,9 +1,16 @@
-//! The lanes that exist.
+//! Lanes and their policies.
 
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::StoreError;
-use crate::domain::LaneName;
+use super::row::{lane, parsed};
+use crate::domain::{Change, Lane, LaneName, LanePatch, Rate, Share, TenantName, Unsent};
+
+/// The most tenants that a claimer is told of.
+const MOST_TENANTS: i64 = 1000;
 
 /// Whether the lane exists.
 ///
@@ -39,4 +46,342 @@ pub(super) async fn register(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The lanes of these names, by name; all of them for `None`.
+///
+/// # Errors
+///
+/// [`StoreError::Database`], [`StoreError::Corrupt`].
+pub(super) async fn list(
+    connection: &mut PgConnection,
+    only: Option<&LaneName>,
+) -> Result<Vec<Lane>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT
+            name, paused_at, max_waiting, ageing_s, max_attempts, retry,
+            bucket.per_second AS "per_second?",
+            bucket.burst AS "burst?",
+            COALESCE(
+                (
+                    SELECT jsonb_object_agg(tenant, weight)
+                    FROM lane_shares
+                    WHERE lane = name
+                ),
+                '{}'
+            ) AS "shares!"
+        FROM lanes
+        LEFT JOIN lane_buckets AS bucket ON bucket.lane = name
+        WHERE $1::text IS NULL OR name = $1
+        ORDER BY name
+        "#,
+        only.map(LaneName::as_str),
+    )
+    .fetch_all(connection)
+    .await?;
+
+    rows.into_iter()
+        .map(|row| {
+            let weights: HashMap<String, i32> = serde_json::from_value(row.shares)
+                .map_err(|error| StoreError::corrupt(&row.name, "shares")(error.into()))?;
+            let mut shares = weights
+                .into_iter()
+                .map(|(tenant, weight)| {
+                    Ok(Share { tenant: parsed(&tenant, &row.name, "tenant")?, weight })
+                })
+                .collect::<Result<Vec<_>, StoreError>>()?;
+            shares.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+            Ok(Lane {
+                name: parsed(&row.name, &row.name, "name")?,
+                paused_at: row.paused_at,
+                max_waiting: row.max_waiting,
+                rate: row
+                    .per_second
+                    .zip(row.burst)
+                    .map(|(per_second, burst)| Rate { per_second, burst }),
+                ageing: row.ageing_s,
+                max_attempts: row.max_attempts,
+                retry: serde_json::from_value(row.retry)
+                    .map_err(|error| StoreError::corrupt(&row.name, "retry")(error.into()))?,
+                shares,
+            })
+        })
+        .collect()
+}
+
+/// Changes a lane's own columns. Returns whether the lane is there.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown; the same may be asked again.
+pub(super) async fn update(
+    connection: &mut PgConnection,
+    lane: &LaneName,
+    patch: &LanePatch,
+) -> Result<bool, StoreError> {
+    let updated = sqlx::query!(
+        r#"
+        UPDATE lanes
+        SET max_waiting = CASE WHEN $2 THEN $3 ELSE max_waiting END,
+            ageing_s = CASE WHEN $4 THEN $5 ELSE ageing_s END,
+            max_attempts = CASE WHEN $6 THEN $7 ELSE max_attempts END,
+            retry = COALESCE($8, retry)
+        WHERE name = $1
+        "#,
+        lane.as_str(),
+        patch.max_waiting.is_some(),
+        patch.max_waiting.flatten(),
+        patch.ageing.is_some(),
+        patch.ageing.flatten(),
+        patch.max_attempts.is_some(),
+        patch.max_attempts.flatten(),
+        patch.retry.as_ref().map(|retry| json!(retry)) as Option<Value>,
+    )
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected() > 0)
+}
+
+/// Limits how many jobs of the lane are started, from a full bucket on.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown; the same may be asked again.
+pub(super) async fn limit_rate(
+    connection: &mut PgConnection,
+    lane: &LaneName,
+    rate: Rate,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"
+        INSERT INTO lane_buckets (lane, per_second, burst, tokens, refilled_at)
+        VALUES ($1, $2, $3, $3::integer, ledger_now())
+        ON CONFLICT (lane) DO UPDATE
+        SET per_second = EXCLUDED.per_second,
+            burst = EXCLUDED.burst,
+            tokens = LEAST(lane_buckets.tokens, EXCLUDED.burst)
+        "#,
+        lane.as_str(),
+        rate.per_second,
+        rate.burst,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes the limit on starts away.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown; the same may be asked again.
+pub(super) async fn free_rate(
+    connection: &mut PgConnection,
+    lane: &LaneName,
+) -> Result<(), StoreError> {
+    sqlx::query!("DELETE FROM lane_buckets WHERE lane = $1", lane.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Ranks waiting jobs of the lane anew, as its ageing says now, at most `limit`
+/// of them. Returns how many were.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown; ranking again does no harm.
+pub(super) async fn rank_anew(
+    connection: &mut PgConnection,
+    lane: &LaneName,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let ranked = sqlx::query!(
+        r#"
+        WITH due AS (
+            SELECT jobs.id, -EXTRACT(EPOCH FROM jobs.created_at)::float8 / lanes.ageing_s AS aged
+            FROM jobs
+            JOIN lanes ON lanes.name = jobs.lane
+            WHERE jobs.lane = $1
+              AND jobs.state IN ('scheduled', 'queued')
+              AND jobs.aged IS DISTINCT FROM
+                  -EXTRACT(EPOCH FROM jobs.created_at)::float8 / lanes.ageing_s
+            LIMIT $2
+            -- One that is being changed or claimed comes in a later round, or is past it.
+            FOR UPDATE OF jobs SKIP LOCKED
+        )
+        UPDATE jobs
+        SET aged = due.aged
+        FROM due
+        WHERE jobs.id = due.id
+        "#,
+        lane.as_str(),
+        limit,
+    )
+    .execute(connection)
+    .await?;
+    Ok(ranked.rows_affected())
+}
+
+/// Stops giving out the lane's jobs; those that run go on.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown; pausing again does no harm.
+pub(super) async fn pause(
+    connection: &mut PgConnection,
+    lane: &LaneName,
+) -> Result<bool, StoreError> {
+    let paused = sqlx::query!(
+        "UPDATE lanes SET paused_at = COALESCE(paused_at, ledger_now()) WHERE name = $1",
+        lane.as_str(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(paused.rows_affected() > 0)
+}
+
+/// Gives the lane's jobs out again. The change is empty if it was not paused.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown; resuming again does no harm.
+pub(super) async fn resume(
+    connection: &mut PgConnection,
+    name: &LaneName,
+) -> Result<Change, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        WITH resumed AS (
+            UPDATE lanes
+            SET paused_at = NULL
+            WHERE name = $1 AND paused_at IS NOT NULL
+            RETURNING name
+        )
+        INSERT INTO outbox (ring, due_at)
+        SELECT name, ledger_now() + interval '1 s'
+        FROM resumed
+        RETURNING id, ring
+        "#,
+        name.as_str(),
+    )
+    .fetch_all(connection)
+    .await?;
+    rung(rows.into_iter().map(|row| (row.id, row.ring)))
+}
+
+/// Rings a lane, so that somebody looks at it anew.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown; ringing again does no harm.
+pub(super) async fn ring(
+    connection: &mut PgConnection,
+    name: &LaneName,
+) -> Result<Change, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        INSERT INTO outbox (ring, due_at)
+        VALUES ($1, ledger_now() + interval '1 s')
+        RETURNING id, ring
+        "#,
+        name.as_str(),
+    )
+    .fetch_all(connection)
+    .await?;
+    rung(rows.into_iter().map(|row| (row.id, row.ring)))
+}
+
+fn rung(rows: impl Iterator<Item = (i64, Option<String>)>) -> Result<Change, StoreError> {
+    let unsent = rows
+        .map(|(id, ring)| Ok(Unsent { outbox_id: id, event: None, ring: lane(ring, id)? }))
+        .collect::<Result<_, StoreError>>()?;
+    Ok(Change { unsent })
+}
+
+/// Sets a tenant's share of a lane.
+///
+/// # Errors
+///
+/// [`StoreError::UnknownLane`], and then nothing was written.
+/// [`StoreError::Database`]: unknown; the same may be asked again.
+pub(super) async fn set_share(
+    connection: &mut PgConnection,
+    lane: &LaneName,
+    share: &Share,
+) -> Result<(), StoreError> {
+    let set = sqlx::query!(
+        r#"
+        INSERT INTO lane_shares (lane, tenant, weight)
+        SELECT name, $2, $3
+        FROM lanes
+        WHERE name = $1
+        ON CONFLICT (lane, tenant) DO UPDATE SET weight = EXCLUDED.weight
+        "#,
+        lane.as_str(),
+        share.tenant.as_str(),
+        share.weight,
+    )
+    .execute(connection)
+    .await?;
+    if set.rows_affected() == 0 {
+        return Err(StoreError::UnknownLane(lane.clone()));
+    }
+    Ok(())
+}
+
+/// The tenants of whom jobs are claimable in the lane, each with its share: at
+/// most a thousand, by name.
+///
+/// # Errors
+///
+/// [`StoreError::Database`], [`StoreError::Corrupt`].
+pub(super) async fn shares(
+    connection: &mut PgConnection,
+    lane: &LaneName,
+) -> Result<Vec<Share>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        WITH RECURSIVE waiting AS (
+            -- From each tenant to the next by the index, not over all their jobs.
+            (
+                SELECT tenant
+                FROM jobs
+                WHERE lane = $1 AND state = 'queued' AND NOT held_by_key AND deaths < 2
+                ORDER BY tenant
+                LIMIT 1
+            )
+            UNION ALL
+            SELECT (
+                SELECT jobs.tenant
+                FROM jobs
+                WHERE jobs.lane = $1
+                  AND jobs.state = 'queued'
+                  AND NOT jobs.held_by_key
+                  AND jobs.deaths < 2
+                  AND jobs.tenant > waiting.tenant
+                ORDER BY jobs.tenant
+                LIMIT 1
+            )
+            FROM waiting
+            WHERE waiting.tenant IS NOT NULL
+        )
+        SELECT waiting.tenant AS "tenant!", COALESCE(lane_shares.weight, 1) AS "weight!"
+        FROM waiting
+        LEFT JOIN lane_shares ON lane_shares.lane = $1 AND lane_shares.tenant = waiting.tenant
+        WHERE waiting.tenant IS NOT NULL
+        LIMIT $2
+        "#,
+        lane.as_str(),
+        MOST_TENANTS,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let tenant: TenantName = parsed(&row.tenant, lane, "tenant")?;
+            Ok(Share { tenant, weight: row.weight })
+        })
+        .collect()
 }

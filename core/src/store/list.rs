@@ -34,7 +34,7 @@ pub(super) async fn list(
         JobRow,
         r#"
         SELECT id, tenant, lane, name, tool, params, priority, state, attempt, failures,
-               max_attempts, run_at, timeout_ms, concurrency_key, submitted_by, worker, gpu_id,
+               max_attempts, run_at, start_by, timeout_ms, retry, concurrency_key, submitted_by, worker, gpu_id,
                progress, result, error, created_at, started_at, finished_at,
                cancel_requested_at, event_seq
         FROM jobs

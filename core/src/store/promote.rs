@@ -1,15 +1,30 @@
-//! Making due jobs claimable.
+//! Making due jobs claimable, and failing those that were not started in time.
 
 use std::time::Duration;
 
+use serde_json::json;
 use sqlx::PgConnection;
 
 use super::StoreError;
 use super::change::change;
-use crate::domain::{Change, EventKind};
+use crate::domain::{Change, ErrorKind, EventKind, JobError};
 
-/// How many jobs one call promotes at most.
+/// How many jobs without a key one call promotes at most.
 const BATCH: i64 = 500;
+
+/// The same of jobs with a key: the keys stay locked until the commit.
+const KEYED_BATCH: i64 = 20;
+
+/// Which due jobs to promote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Those without a concurrency key.
+    Unkeyed,
+    /// Those with one. They are written as held back by it, unless they have
+    /// begun and the key is sequential: call
+    /// [`keys::readmit`](super::keys::readmit) in the same transaction.
+    Keyed,
+}
 
 /// What a promotion did and when the next is due.
 #[derive(Debug)]
@@ -22,19 +37,22 @@ pub struct Promoted {
 
 /// Makes scheduled jobs whose time has come claimable, longest due first.
 ///
-/// Jobs with a key are written as held back by it: call
-/// [`keys::readmit`](super::keys::readmit) in the same transaction.
-///
 /// # Errors
 ///
 /// [`StoreError::Database`]: unknown; promoting again does no harm.
-pub(super) async fn promote(connection: &mut PgConnection) -> Result<Change, StoreError> {
+pub(super) async fn promote(
+    connection: &mut PgConnection,
+    which: Due,
+) -> Result<Change, StoreError> {
+    let is_keyed = which == Due::Keyed;
     let rows = query_change!(
         r#"
         WITH due AS (
             SELECT id
             FROM jobs
-            WHERE state = 'scheduled' AND run_at <= ledger_now()
+            WHERE state = 'scheduled'
+              AND run_at <= ledger_now()
+              AND (concurrency_key IS NOT NULL) = $3
             ORDER BY run_at
             LIMIT $2
             FOR UPDATE SKIP LOCKED
@@ -42,7 +60,13 @@ pub(super) async fn promote(connection: &mut PgConnection) -> Result<Change, Sto
         written AS (
             UPDATE jobs
             SET state = 'queued',
-                held_by_key = concurrency_key IS NOT NULL,
+                held_by_key = concurrency_key IS NOT NULL AND (attempt = 0 OR NOT EXISTS (
+                    SELECT
+                    FROM concurrency_limits
+                    WHERE concurrency_limits.tenant = jobs.tenant
+                      AND concurrency_limits.name = jobs.concurrency_key
+                      AND is_sequential
+                )),
                 event_seq = event_seq + 1,
                 event_xid = GREATEST(event_xid, ledger_xid())
             FROM due
@@ -61,14 +85,74 @@ pub(super) async fn promote(connection: &mut PgConnection) -> Result<Change, Sto
         )
         "#,
         EventKind::Queued.as_str(),
-        BATCH,
+        if is_keyed { KEYED_BATCH } else { BATCH },
+        is_keyed,
     )
     .fetch_all(connection)
     .await?;
     change(rows)
 }
 
-/// How long until the next scheduled job is due, zero if one is overdue.
+/// Fails waiting jobs that should have been started by now and never were.
+///
+/// Their keys may have room then: call [`keys::readmit`](super::keys::readmit)
+/// in the same transaction.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown; expiring again does no harm.
+pub(super) async fn expire(connection: &mut PgConnection) -> Result<Change, StoreError> {
+    let error = JobError {
+        kind: ErrorKind::Expired,
+        message: "the job was not started by its deadline".to_owned(),
+    };
+    let rows = query_change!(
+        r#"
+        WITH late AS (
+            SELECT id
+            FROM jobs
+            WHERE started_at IS NULL
+              AND state IN ('scheduled', 'queued')
+              AND start_by <= ledger_now()
+            ORDER BY start_by
+            LIMIT $3
+            FOR UPDATE SKIP LOCKED
+        ),
+        written AS (
+            UPDATE jobs
+            SET state = 'failed',
+                held_by_key = false,
+                error = $2,
+                finished_at = ledger_now(),
+                event_seq = event_seq + 1,
+                event_xid = GREATEST(event_xid, ledger_xid())
+            FROM late
+            WHERE jobs.id = late.id
+            RETURNING jobs.*
+        ),
+        changed AS (
+            SELECT
+                id, event_seq, event_xid, $1::text AS kind, state, attempt, lane, tenant,
+                jsonb_strip_nulls(jsonb_build_object(
+                    'name', name,
+                    'error', error,
+                    'traceparent', traceparent
+                )) AS details,
+                NULL AS ring
+            FROM written
+        )
+        "#,
+        EventKind::Failed.as_str(),
+        json!(error),
+        KEYED_BATCH,
+    )
+    .fetch_all(connection)
+    .await?;
+    change(rows)
+}
+
+/// How long until the next job is due to be promoted or to be failed, zero if
+/// one is overdue.
 ///
 /// # Errors
 ///
@@ -78,14 +162,21 @@ pub(super) async fn next_due_in(
 ) -> Result<Option<Duration>, StoreError> {
     let seconds = sqlx::query_scalar!(
         r#"
-        SELECT EXTRACT(EPOCH FROM run_at - ledger_now())::float8 AS "seconds!"
-        FROM jobs
-        WHERE state = 'scheduled'
-        ORDER BY run_at
-        LIMIT 1
+        SELECT EXTRACT(EPOCH FROM LEAST(
+            (SELECT run_at FROM jobs WHERE state = 'scheduled' ORDER BY run_at LIMIT 1),
+            (
+                SELECT start_by
+                FROM jobs
+                WHERE started_at IS NULL
+                  AND state IN ('scheduled', 'queued')
+                  AND start_by IS NOT NULL
+                ORDER BY start_by
+                LIMIT 1
+            )
+        ) - ledger_now())::float8 AS seconds
         "#,
     )
-    .fetch_optional(connection)
+    .fetch_one(connection)
     .await?;
     Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
 }

@@ -2,30 +2,46 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use sqlx::PgConnection;
 
 use super::StoreError;
 use super::change::change;
 use super::claim::interval;
-use crate::domain::{Change, EventKind, WorkerId};
+use crate::domain::{Change, ErrorKind, EventKind, JobError, WorkerId};
 
 /// After PostgreSQL started, nobody's silence counts for so long: it may have
 /// been PostgreSQL that was away.
 const GRACE_AFTER_START: Duration = Duration::from_secs(10);
+
+/// How many attempts one call takes away at most: their rows, and their keys,
+/// stay locked until the commit.
+const BATCH: i64 = 100;
+
+/// So many deaths of workers end a job's life too.
+const DEADLY: i32 = 3;
 
 /// What reaping did and when to look again.
 #[derive(Debug)]
 pub struct Reaped {
     /// What is owed to NATS.
     pub change: Change,
+    /// Whether there may be more to take away.
+    pub is_more: bool,
     /// The workers that hold attempts, and how long until each would be silent
     /// for too long if it stayed silent.
     pub busy: Vec<(WorkerId, Duration)>,
 }
 
+/// Whether a change took away as much as one call does.
+pub(super) fn is_full(change: &Change) -> bool {
+    i64::try_from(change.events().count()).is_ok_and(|taken| taken >= BATCH)
+}
+
 /// Gives back the attempts of workers silent for `silence`, and those whose
-/// lease has lapsed. A job whose end was asked for is cancelled; the others
-/// wait again, with no failure charged.
+/// lease has lapsed. A job whose end was asked for is cancelled; one that was
+/// held by the third worker that died is quarantined; the others wait again,
+/// with no failure charged.
 ///
 /// # Errors
 ///
@@ -37,7 +53,13 @@ pub(super) async fn reap(
     let rows = query_change!(
         r#"
         WITH lost AS (
-            SELECT jobs.id
+            SELECT
+                jobs.id,
+                CASE
+                    WHEN jobs.cancel_requested_at IS NOT NULL THEN 'cancelled'
+                    WHEN jobs.deaths + 1 >= $4 THEN 'failed'
+                    ELSE 'queued'
+                END AS state
             FROM jobs
             LEFT JOIN workers ON workers.id = jobs.worker
             WHERE jobs.state = 'running'
@@ -47,12 +69,15 @@ pub(super) async fn reap(
               AND (GREATEST(workers.heartbeat_at, jobs.started_at) < ledger_now() - $2::interval
                        AND workers.id IS NOT NULL
                    OR jobs.lease_expires_at < ledger_now())
+            LIMIT $6
             FOR UPDATE OF jobs SKIP LOCKED
         ),
         written AS (
             UPDATE jobs
-            SET state = CASE WHEN cancel_requested_at IS NULL THEN 'queued' ELSE 'cancelled' END,
-                finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN ledger_now() END,
+            SET state = lost.state,
+                deaths = deaths + 1,
+                error = CASE WHEN lost.state = 'failed' THEN $5 ELSE error END,
+                finished_at = CASE WHEN lost.state <> 'queued' THEN ledger_now() END,
                 lease_expires_at = NULL,
                 event_seq = event_seq + 1,
                 event_xid = GREATEST(event_xid, ledger_xid())
@@ -69,6 +94,7 @@ pub(super) async fn reap(
                     'name', name,
                     'worker', worker,
                     'gpu_id', gpu_id,
+                    'error', CASE WHEN state = 'failed' THEN error END,
                     'traceparent', traceparent,
                     'reason', 'worker lost'
                 )) AS details,
@@ -79,10 +105,20 @@ pub(super) async fn reap(
         EventKind::Released.as_str(),
         interval(silence),
         interval(GRACE_AFTER_START),
+        DEADLY,
+        json!(quarantined()),
+        BATCH,
     )
     .fetch_all(connection)
     .await?;
     change(rows)
+}
+
+fn quarantined() -> JobError {
+    JobError {
+        kind: ErrorKind::Quarantined,
+        message: format!("{DEADLY} workers died while they held the job"),
+    }
 }
 
 /// The workers that hold attempts, and how long until each is silent for too long.

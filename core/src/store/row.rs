@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::domain::{Event, Job, JobId, LaneName, Unsent, WorkerId};
+use crate::domain::{Event, Job, JobId, LaneName, RetryPolicy, Unsent, WorkerId};
 
 /// A row of `jobs`.
 pub(super) struct JobRow {
@@ -24,7 +24,9 @@ pub(super) struct JobRow {
     pub(super) failures: i32,
     pub(super) max_attempts: i32,
     pub(super) run_at: DateTime<Utc>,
+    pub(super) start_by: Option<DateTime<Utc>>,
     pub(super) timeout_ms: Option<i64>,
+    pub(super) retry: Value,
     pub(super) concurrency_key: Option<String>,
     pub(super) submitted_by: Option<String>,
     pub(super) worker: Option<Uuid>,
@@ -57,6 +59,8 @@ impl TryFrom<JobRow> for Job {
             failures: row.failures,
             max_attempts: row.max_attempts,
             run_at: row.run_at,
+            start_by: row.start_by,
+            retry: retry(row.retry, id)?,
             timeout: row.timeout_ms.map(|ms| millis(ms, id)).transpose()?,
             concurrency_key: row.concurrency_key,
             submitted_by: row.submitted_by,
@@ -177,6 +181,11 @@ pub(super) fn object(
 pub(super) fn millis(ms: i64, row: Uuid) -> Result<Duration, StoreError> {
     let ms = u64::try_from(ms).map_err(|e| StoreError::corrupt(&row, "timeout_ms")(e.into()))?;
     Ok(Duration::from_millis(ms))
+}
+
+/// Reads a policy, whose own fields the schema does not know.
+pub(super) fn retry(value: Value, row: Uuid) -> Result<RetryPolicy, StoreError> {
+    from_json(value, row, "retry")
 }
 
 fn from_json<T: DeserializeOwned>(

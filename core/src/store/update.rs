@@ -51,6 +51,11 @@ pub(super) async fn update(
                 priority = COALESCE($5, priority),
                 submitted_by = CASE WHEN $6 THEN $7 ELSE submitted_by END,
                 lane = COALESCE($8, lane),
+                aged = CASE
+                    WHEN $8 IS NULL THEN aged
+                    ELSE -EXTRACT(EPOCH FROM created_at)::float8
+                        / (SELECT ageing_s FROM lanes WHERE lanes.name = $8)
+                END,
                 run_at = COALESCE($9, run_at),
                 state = CASE
                     WHEN $9 > ledger_now() THEN 'scheduled'

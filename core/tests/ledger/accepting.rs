@@ -2,20 +2,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use jetlane_core::clock::{Clock, SystemClock};
-use jetlane_core::domain::{JobState, NewJob, RunAt};
-use jetlane_core::store::StoreError;
+use jetlane_core::domain::{ErrorKind, JobState, NewJob, Outcome, RunAt};
+use jetlane_core::store::{Acceptance, Refused};
 
-use crate::given::{given_a_ledger, job, rung};
+use crate::given::{a_worker, given_a_ledger, job, rung};
 
 #[tokio::test]
 async fn an_accepted_job_is_there_with_its_first_event_and_what_nats_is_owed() {
     let given = given_a_ledger().await;
 
-    let accepted = given.ledger.accept(job("first")).await.unwrap();
+    let (accepted, change) = given.accepted(job("first")).await;
 
-    assert_eq!(given.find(accepted.job.id).await, accepted.job);
-    assert_eq!(given.kinds(accepted.job.id).await, ["queued"]);
-    assert_eq!(rung(&accepted.change), ["default"]);
+    assert_eq!(given.find(accepted.id).await, accepted);
+    assert_eq!(given.kinds(accepted.id).await, ["queued"]);
+    assert_eq!(rung(&change), ["default"]);
     let owed: i64 =
         sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(&given.pool).await.unwrap();
     assert_eq!(owed, 1);
@@ -27,21 +27,22 @@ async fn a_job_due_later_is_scheduled_and_rings_nobody() {
     let in_a_century: DateTime<Utc> = "2126-01-01T00:00:00Z".parse().unwrap();
 
     let new = NewJob { run_at: RunAt::At(in_a_century), ..job("later") };
-    let accepted = given.ledger.accept(new).await.unwrap();
+    let (accepted, change) = given.accepted(new).await;
 
-    assert_eq!(accepted.job.state, JobState::Scheduled);
-    assert_eq!(given.find(accepted.job.id).await.run_at, in_a_century);
-    assert!(rung(&accepted.change).is_empty());
+    assert_eq!(accepted.state, JobState::Scheduled);
+    assert_eq!(given.find(accepted.id).await.run_at, in_a_century);
+    assert!(rung(&change).is_empty());
 }
 
 #[tokio::test]
 async fn a_job_for_an_unknown_lane_writes_nothing() {
     let given = given_a_ledger().await;
 
-    let refused =
-        given.ledger.accept(NewJob { lane: "nowhere".parse().unwrap(), ..job("lost") }).await;
+    let lost = NewJob { lane: "nowhere".parse().unwrap(), ..job("lost") };
+    let (answers, change) = given.ledger.accept(vec![lost]).await.unwrap();
 
-    assert!(matches!(refused, Err(StoreError::UnknownLane(_))), "{refused:?}");
+    assert!(matches!(&answers[..], [Acceptance::Refused(Refused::UnknownLane(_))]), "{answers:?}");
+    assert!(change.unsent.is_empty());
     let rows: i64 = sqlx::query_scalar(
         "SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM job_events)
               + (SELECT count(*) FROM outbox)",
@@ -70,4 +71,37 @@ async fn a_due_job_is_promoted_once_and_the_next_due_time_is_told() {
     assert!(again.change.unsent.is_empty());
     assert_eq!(again.next_due_in, None);
     assert_eq!(given.kinds(id).await, ["scheduled", "queued"]);
+}
+
+#[tokio::test]
+async fn a_job_that_was_not_started_in_time_fails_and_is_not_claimed() {
+    let given = given_a_ledger().await;
+    let soon = SystemClock.now() + Duration::from_mins(1);
+    let id = given.accept(NewJob { start_by: Some(soon), ..job("urgent") }).await;
+
+    let early = given.ledger.promote().await.unwrap();
+    given.advance(Duration::from_secs(61)).await;
+    let claimed = given.claim(a_worker(), 1).await;
+    let late = given.ledger.promote().await.unwrap();
+
+    let next = early.next_due_in.unwrap();
+    assert!((Duration::from_secs(50)..=Duration::from_mins(1)).contains(&next), "{next:?}");
+    assert!(claimed.is_empty());
+    assert_eq!(late.change.events().count(), 1);
+    let dead = given.find(id).await;
+    assert_eq!((dead.state, dead.error.unwrap().kind), (JobState::Failed, ErrorKind::Expired));
+}
+
+#[tokio::test]
+async fn a_job_that_was_started_in_time_does_not_expire_while_it_waits_for_a_retry() {
+    let given = given_a_ledger().await;
+    let soon = SystemClock.now() + Duration::from_mins(1);
+    let id = given.accept(NewJob { start_by: Some(soon), ..job("urgent") }).await;
+    let claimed = given.claim(a_worker(), 1).await.remove(0);
+    drop(given.settle(&claimed, Outcome::Released).await);
+
+    given.advance(Duration::from_secs(61)).await;
+
+    assert!(given.ledger.promote().await.unwrap().change.unsent.is_empty());
+    assert_eq!(given.claim(a_worker(), 1).await[0].lease.job_id, id);
 }

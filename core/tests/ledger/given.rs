@@ -1,14 +1,13 @@
 //! What the tests start from.
 
-use std::num::NonZeroI32;
 use std::time::Duration;
 
 use jetlane_core::domain::{
-    Change, Claimed, Job, JobId, LaneName, NewJob, Outcome, RunAt, Settlement, TenantName, Tool,
-    WorkerId,
+    Change, Claimed, Job, JobId, LaneName, NewJob, Outcome, RetryPolicy, RunAt, Settlement,
+    TenantName, Tool, WorkerId,
 };
 use jetlane_core::store::{
-    Claim, Claims, FeedFilter, FeedKey, Ledger, PoolSettings, connect, migrate,
+    Acceptance, Claim, Claims, FeedFilter, FeedKey, Ledger, PoolSettings, connect, migrate,
 };
 use jetlane_devstack::TestDatabase;
 use serde_json::Map;
@@ -60,9 +59,12 @@ pub(crate) fn job(name: &str) -> NewJob {
         submitted_by: None,
         run_at: RunAt::Now,
         timeout: None,
-        max_attempts: NonZeroI32::new(3).unwrap(),
+        start_by: None,
+        max_attempts: None,
+        retry: RetryPolicy::default(),
         concurrency_key: None,
         traceparent: None,
+        idempotency: None,
     }
 }
 
@@ -72,7 +74,16 @@ pub(crate) fn a_worker() -> WorkerId {
 
 impl Given {
     pub(crate) async fn accept(&self, new: NewJob) -> JobId {
-        self.ledger.accept(new).await.unwrap().job.id
+        self.accepted(new).await.0.id
+    }
+
+    /// Accepts a job, which must be new, and returns it with what is owed to NATS.
+    pub(crate) async fn accepted(&self, new: NewJob) -> (Job, Change) {
+        let (mut answers, change) = self.ledger.accept(vec![new]).await.unwrap();
+        match answers.pop() {
+            Some(Acceptance::Accepted(job)) => (*job, change),
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) async fn claim(&self, worker: WorkerId, slots: i32) -> Vec<Claimed> {
@@ -80,9 +91,19 @@ impl Given {
     }
 
     pub(crate) async fn claim_all(&self, worker: WorkerId, slots: i32) -> Claims {
+        self.claim_shares(worker, vec![(TenantName::default(), slots)], slots).await
+    }
+
+    pub(crate) async fn claim_shares(
+        &self,
+        worker: WorkerId,
+        shares: Vec<(TenantName, i32)>,
+        slots: i32,
+    ) -> Claims {
         let claim = Claim {
             lane: LaneName::default(),
             worker,
+            shares,
             gpu_ids: (0..slots).collect(),
             lease: LEASE,
         };
@@ -92,10 +113,11 @@ impl Given {
     pub(crate) async fn settle(&self, claimed: &Claimed, outcome: Outcome) -> Change {
         let settlement = Settlement {
             lease: claimed.lease,
+            frees: claimed.frees,
             outcome,
             execution_time: Duration::from_millis(1500),
         };
-        self.ledger.settle(settlement, claimed.is_keyed).await.unwrap()
+        self.ledger.settle(settlement).await.unwrap()
     }
 
     pub(crate) async fn find(&self, id: JobId) -> Job {
@@ -114,6 +136,11 @@ impl Given {
         let seqs: Vec<_> = events.iter().map(|event| event.seq).collect();
         assert_eq!(seqs, (1..=i32::try_from(seqs.len()).unwrap()).collect::<Vec<_>>());
         events.iter().map(|event| event.kind.as_str()).collect()
+    }
+
+    /// A tenant other than the default one.
+    pub(crate) fn tenant(name: &str) -> TenantName {
+        name.parse().unwrap()
     }
 
     /// Moves the ledger's clock.

@@ -1,7 +1,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use jetlane_core::domain::{JobId, JobPatch, NewJob, Outcome, TenantName};
+use jetlane_core::domain::{
+    ConcurrencyLimit, ErrorKind, JobError, JobId, JobPatch, NewJob, Outcome, TenantName,
+};
 
 use crate::given::{Given, a_worker, given_a_ledger, job, rung};
 
@@ -33,9 +36,11 @@ async fn one_job_of_a_key_runs_at_a_time() {
 async fn a_key_is_a_tenants_own() {
     let given = given_a_ledger().await;
     given.accept(keyed("mine", 0)).await;
-    given.accept(NewJob { tenant: "other".parse().unwrap(), ..keyed("theirs", 0) }).await;
+    let other = Given::tenant("other");
+    given.accept(NewJob { tenant: other.clone(), ..keyed("theirs", 0) }).await;
 
-    assert_eq!(given.claim(a_worker(), 9).await.len(), 2);
+    let shares = vec![(TenantName::default(), 5), (other, 5)];
+    assert_eq!(given.claim_shares(a_worker(), shares, 9).await.jobs.len(), 2);
 }
 
 #[tokio::test]
@@ -85,11 +90,8 @@ async fn a_job_that_waits_out_a_backoff_does_not_keep_the_key() {
     let second = given.accept(keyed("second", 0)).await;
     let claimed = given.claim(a_worker(), 9).await.remove(0);
 
-    let error = jetlane_core::domain::JobError {
-        kind: jetlane_core::domain::ErrorKind::Transient,
-        message: "again".to_owned(),
-    };
-    let after = std::time::Duration::from_mins(1);
+    let error = JobError { kind: ErrorKind::Transient, message: "again".to_owned() };
+    let after = Duration::from_mins(1);
     drop(given.settle(&claimed, Outcome::Retry { after, error }).await);
 
     assert_eq!(next(&given).await, Some(second));
@@ -123,7 +125,90 @@ async fn parallel_claimers_never_exceed_a_key_and_all_its_jobs_run() {
         }
     }));
     let both = async { tokio::join!(submit, work) };
-    tokio::time::timeout(std::time::Duration::from_mins(1), both).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), both).await.unwrap();
 
     assert_eq!(done.load(Ordering::SeqCst), JOBS);
+}
+
+fn limited(given: &Given, limit: ConcurrencyLimit) -> impl Future<Output = Vec<String>> {
+    let (ledger, name) = (given.ledger.clone(), "model-7".to_owned());
+    async move {
+        let change = ledger.limit_concurrency(&TenantName::default(), name, limit).await.unwrap();
+        rung(&change).into_iter().map(str::to_owned).collect()
+    }
+}
+
+#[tokio::test]
+async fn as_many_jobs_of_a_key_run_at_once_as_its_limit_says() {
+    let given = given_a_ledger().await;
+    limited(&given, ConcurrencyLimit::Parallel(3)).await;
+    for n in 0..5 {
+        given.accept(keyed(&n.to_string(), 0)).await;
+    }
+
+    let claimed = given.claim(a_worker(), 9).await;
+    assert_eq!(claimed.len(), 3);
+    drop(given.settle(&claimed[0], Outcome::Completed { result: None }).await);
+
+    assert_eq!(given.claim(a_worker(), 9).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_with_limit_zero_runs_nothing_until_it_is_raised() {
+    let given = given_a_ledger().await;
+    given.accept(keyed("first", 0)).await;
+    limited(&given, ConcurrencyLimit::Parallel(0)).await;
+    given.accept(keyed("second", 0)).await;
+    assert_eq!(next(&given).await, None);
+
+    let rung = limited(&given, ConcurrencyLimit::Parallel(2)).await;
+
+    assert_eq!(rung, ["default", "default"]);
+    assert_eq!(given.claim(a_worker(), 9).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_sequential_key_waits_for_a_jobs_retries_and_a_parallel_one_does_not() {
+    for (limit, runs_meanwhile) in
+        [(ConcurrencyLimit::Sequential, false), (ConcurrencyLimit::Parallel(1), true)]
+    {
+        let given = given_a_ledger().await;
+        limited(&given, limit).await;
+        let first = given.accept(keyed("first", 0)).await;
+        let better = given.accept(keyed("better, but later", 0)).await;
+        let claimed = given.claim(a_worker(), 1).await.remove(0);
+        given.ledger.update(&TenantName::default(), better, raise()).await.map(drop).unwrap();
+        let error = JobError { kind: ErrorKind::Transient, message: "once".to_owned() };
+        drop(given.settle(&claimed, Outcome::Retry { after: HOUR, error }).await);
+
+        assert_eq!(next(&given).await == Some(better), runs_meanwhile, "{limit:?}");
+        if !runs_meanwhile {
+            given.advance(HOUR * 2).await;
+            given.ledger.promote().await.map(drop).unwrap();
+            assert_eq!(next(&given).await, Some(first));
+        }
+    }
+}
+
+const HOUR: Duration = Duration::from_hours(1);
+
+fn raise() -> JobPatch {
+    JobPatch { priority: Some(9), ..JobPatch::default() }
+}
+
+#[tokio::test]
+async fn a_thousand_jobs_behind_a_key_are_in_no_index_that_a_claim_reads() {
+    let given = given_a_ledger().await;
+    given.accept(keyed("first", 0)).await;
+    let behind = (0..1000).map(|_| keyed("behind", 0)).collect();
+    given.ledger.accept(behind).await.map(drop).unwrap();
+
+    let claimable: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM jobs WHERE state = 'queued' AND NOT held_by_key AND deaths < 2",
+    )
+    .fetch_one(&given.pool)
+    .await
+    .unwrap();
+
+    assert_eq!(claimable, 1);
 }

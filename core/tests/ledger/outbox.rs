@@ -7,7 +7,7 @@ const HOLD: Duration = Duration::from_secs(5);
 #[tokio::test]
 async fn a_row_is_due_only_after_its_committer_had_time_and_is_taken_by_one_relay() {
     let given = given_a_ledger().await;
-    let accepted = given.ledger.accept(job("owed")).await.unwrap();
+    let (_, change) = given.accepted(job("owed")).await;
 
     assert!(given.ledger.take_due(10, HOLD).await.unwrap().is_empty());
     given.advance(Duration::from_secs(2)).await;
@@ -15,7 +15,7 @@ async fn a_row_is_due_only_after_its_committer_had_time_and_is_taken_by_one_rela
     let by_another = given.ledger.take_due(10, HOLD).await.unwrap();
 
     let owed: Vec<_> = taken.into_iter().map(|due| due.owed.unwrap()).collect();
-    assert_eq!(owed, accepted.change.unsent, "as it was owed at first");
+    assert_eq!(owed, change.unsent, "as it was owed at first");
     assert!(by_another.is_empty());
     given.advance(Duration::from_secs(8)).await;
     assert_eq!(given.ledger.take_due(10, HOLD).await.unwrap().len(), 1, "a relay died with it");
@@ -24,9 +24,9 @@ async fn a_row_is_due_only_after_its_committer_had_time_and_is_taken_by_one_rela
 #[tokio::test]
 async fn what_is_struck_out_is_owed_no_more() {
     let given = given_a_ledger().await;
-    let accepted = given.ledger.accept(job("sent")).await.unwrap();
+    let (_, change) = given.accepted(job("sent")).await;
 
-    let ids: Vec<_> = accepted.change.unsent.iter().map(|unsent| unsent.outbox_id).collect();
+    let ids: Vec<_> = change.unsent.iter().map(|unsent| unsent.outbox_id).collect();
     given.ledger.strike_out(&ids).await.unwrap();
 
     assert_eq!(given.ledger.outbox_due_in().await.unwrap(), None);
@@ -35,8 +35,8 @@ async fn what_is_struck_out_is_owed_no_more() {
 #[tokio::test]
 async fn a_row_refused_too_often_is_set_aside_and_blocks_nobody() {
     let given = given_a_ledger().await;
-    let accepted = given.ledger.accept(job("unsendable")).await.unwrap();
-    let ids: Vec<_> = accepted.change.unsent.iter().map(|unsent| unsent.outbox_id).collect();
+    let (_, change) = given.accepted(job("unsendable")).await;
+    let ids: Vec<_> = change.unsent.iter().map(|unsent| unsent.outbox_id).collect();
 
     let mut aside = 0;
     for _ in 0..20 {

@@ -182,6 +182,9 @@ impl Replay {
 
     /// Whether the ledger can have given this point out.
     async fn knows(&self, app: &App, point: ResumePoint) -> Result<bool, StoreError> {
+        if point.xid <= app.ledger.event_horizon().await? {
+            return Ok(false);
+        }
         // Another edge may be a moment ahead of ours.
         Ok(point.xid <= self.low_water || point.xid <= app.ledger.low_water().await?)
     }

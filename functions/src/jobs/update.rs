@@ -6,7 +6,7 @@ use jetlane_core::domain::JobPatch;
 use jetlane_core::store::Updated;
 use serde_json::{Map, Value};
 
-use super::submit::{NAME_LIMIT, SUBMITTER_LIMIT};
+use super::describe::{NAME_LIMIT, SUBMITTER_LIMIT};
 use super::view::{BaseUrl, with_urls};
 use crate::app::App;
 use crate::fields::Fields;

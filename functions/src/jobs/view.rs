@@ -36,6 +36,10 @@ impl BaseUrl {
         format!("{}/jobs", self.0)
     }
 
+    pub(crate) fn dead_letters(&self) -> String {
+        format!("{}/dead-letters", self.0)
+    }
+
     pub(crate) fn job(&self, id: JobId) -> String {
         format!("{}/jobs/{id}", self.0)
     }

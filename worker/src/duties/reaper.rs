@@ -95,7 +95,7 @@ impl Reaper {
         was_away: &mut bool,
     ) -> Duration {
         let error = match timeout(LIMIT, self.ledger.reap(SILENCE)).await {
-            Ok(Ok(Reaped { change, busy })) => {
+            Ok(Ok(Reaped { change, is_more, busy })) => {
                 pauses.reset();
                 list.learn(&busy, Instant::now());
                 for event in change.events() {
@@ -106,7 +106,7 @@ impl Reaper {
                     );
                 }
                 self.announcer.announce(change).await;
-                return self.period;
+                return if is_more { Duration::ZERO } else { self.period };
             }
             Ok(Err(error)) => anyhow::Error::new(error),
             Err(elapsed) => anyhow::Error::new(elapsed),

@@ -43,7 +43,7 @@ pub(super) async fn run(mut assignment: Assignment, config: SimulateConfig) -> Y
 
     match params.fail {
         Some(Fail::Transient) => Err(ToolError::Transient(anyhow!("failed as asked"))),
-        Some(Fail::First(n)) if u64::from(assignment.failures.unsigned_abs()) < n => {
+        Some(Fail::First(n)) if u64::from(assignment.attempt.unsigned_abs()) <= n => {
             Err(ToolError::Transient(anyhow!("failed as asked, {n} times in all")))
         }
         Some(Fail::Permanent) => Err(ToolError::Permanent(anyhow!("failed as asked"))),
@@ -135,11 +135,11 @@ mod tests {
     };
     const UNLUCKY: SimulateConfig = SimulateConfig { failure_rate: 1.0, ..LUCKY };
 
-    fn assignment(params: &Value, failures: i32) -> Assignment {
+    fn assignment(params: &Value, attempt: i32) -> Assignment {
         Assignment {
             params: params.as_object().unwrap().clone(),
             gpu_id: 3,
-            failures,
+            attempt,
             progress: watch::channel(None).0,
             rng: StdRng::seed_from_u64(7),
         }
@@ -148,7 +148,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_takes_as_long_as_asked_and_says_so() {
         let start = Instant::now();
-        let result = run(assignment(&json!({ "duration_ms": 1100 }), 0), LUCKY).await.unwrap();
+        let result = run(assignment(&json!({ "duration_ms": 1100 }), 1), LUCKY).await.unwrap();
         assert_eq!(start.elapsed(), Duration::from_millis(1100));
         assert_eq!(result, Some(json!({ "gpu_id": 3, "duration_ms": 1100 })));
     }
@@ -156,13 +156,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_takes_as_long_as_configured_by_default() {
         let start = Instant::now();
-        run(assignment(&json!({}), 0), LUCKY).await.unwrap();
+        run(assignment(&json!({}), 1), LUCKY).await.unwrap();
         assert!((LUCKY.shortest..=LUCKY.longest).contains(&start.elapsed()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn progress_is_told_about_ten_times_and_ends_at_one() {
-        let mut assignment = assignment(&json!({ "duration_ms": 2000 }), 0);
+        let mut assignment = assignment(&json!({ "duration_ms": 2000 }), 1);
         let (progress, mut told) = watch::channel(None);
         assignment.progress = progress;
         let mut tasks = tokio::task::JoinSet::new();
@@ -181,19 +181,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_first_attempts_fail_transiently_if_asked() {
         let params = json!({ "duration_ms": 1, "fail": 2 });
-        for failures in 0..2 {
-            let error = run(assignment(&params, failures), LUCKY).await.unwrap_err();
+        for attempt in 1..=2 {
+            let error = run(assignment(&params, attempt), LUCKY).await.unwrap_err();
             assert!(matches!(error, ToolError::Transient(_)));
         }
-        assert!(run(assignment(&params, 2), LUCKY).await.is_ok());
+        assert!(run(assignment(&params, 3), LUCKY).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn chance_failures_are_permanent_and_spare_jobs_that_say_how_they_fail() {
-        let error = run(assignment(&json!({}), 0), UNLUCKY).await.unwrap_err();
+        let error = run(assignment(&json!({}), 1), UNLUCKY).await.unwrap_err();
         assert!(matches!(error, ToolError::Permanent(_)));
-        assert!(run(assignment(&json!({ "fail": 0 }), 0), UNLUCKY).await.is_ok());
-        let error = run(assignment(&json!({ "fail": "transient" }), 0), UNLUCKY).await.unwrap_err();
+        assert!(run(assignment(&json!({ "fail": 0 }), 1), UNLUCKY).await.is_ok());
+        let error = run(assignment(&json!({ "fail": "transient" }), 1), UNLUCKY).await.unwrap_err();
         assert!(matches!(error, ToolError::Transient(_)));
     }
 
@@ -205,7 +205,7 @@ mod tests {
             (json!({ "fail": "maybe" }), "`fail` must be \"transient\""),
             (json!({ "fail": 0.5 }), "`fail` must be \"transient\""),
         ] {
-            let error = run(assignment(&params, 0), LUCKY).await.unwrap_err();
+            let error = run(assignment(&params, 1), LUCKY).await.unwrap_err();
             assert!(matches!(error, ToolError::Permanent(_)));
             assert!(error.to_string().contains(words), "{error}");
         }

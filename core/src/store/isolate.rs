@@ -1,0 +1,174 @@
+//! Running a job with a worker to itself, after two workers died with it.
+//!
+//! A worker first reserves the job, then makes room, then claims it. So one
+//! worker makes room for it and not all.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use super::StoreError;
+use super::change::change;
+use super::claim::interval;
+use super::row::{millis, object, parsed, retry};
+use crate::domain::{Change, Claimed, EventKind, Frees, JobId, LaneName, Lease, WorkerId};
+
+/// A worker that was not heard of for so long makes no room any more.
+const RESERVATION: Duration = Duration::from_secs(30);
+
+/// Reserves the lane's best job that is to run alone, unless another worker
+/// that is alive has. Returns whether there is one; asking again does no harm.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown.
+pub(super) async fn reserve(
+    connection: &mut PgConnection,
+    lane: &LaneName,
+    worker: WorkerId,
+) -> Result<bool, StoreError> {
+    let reserved = sqlx::query!(
+        r#"
+        WITH next AS (
+            SELECT jobs.id
+            FROM jobs
+            JOIN lanes ON lanes.name = jobs.lane AND lanes.paused_at IS NULL
+            LEFT JOIN workers ON workers.id = jobs.isolated_for
+            WHERE jobs.lane = $1
+              AND jobs.state = 'queued'
+              AND NOT jobs.held_by_key
+              AND jobs.deaths >= 2
+              AND (jobs.isolated_for IS NULL
+                   OR jobs.isolated_for = $2
+                   OR workers.heartbeat_at IS NULL
+                   OR workers.heartbeat_at < ledger_now() - $3::interval)
+            ORDER BY jobs.rank DESC, jobs.id
+            LIMIT 1
+            FOR UPDATE OF jobs SKIP LOCKED
+        )
+        UPDATE jobs
+        SET isolated_for = $2
+        FROM next
+        WHERE jobs.id = next.id
+        "#,
+        lane.as_str(),
+        worker.0,
+        interval(RESERVATION),
+    )
+    .execute(connection)
+    .await?;
+    Ok(reserved.rows_affected() > 0)
+}
+
+/// Leases the job that the worker has reserved in the lane. Nothing if it was
+/// cancelled or removed meanwhile, or if the lane was paused.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: if it was claimed after all, the reaper gives it back.
+pub(super) async fn claim(
+    connection: &mut PgConnection,
+    lane: &LaneName,
+    worker: WorkerId,
+    gpu_id: i32,
+    lease: Duration,
+) -> Result<Change, StoreError> {
+    let rows = query_change!(
+        r#"
+        WITH next AS (
+            SELECT jobs.id
+            FROM jobs
+            JOIN lanes ON lanes.name = jobs.lane AND lanes.paused_at IS NULL
+            WHERE jobs.lane = $1
+              AND jobs.isolated_for = $2
+              AND jobs.state = 'queued'
+              AND NOT jobs.held_by_key
+              AND jobs.deaths >= 2
+            ORDER BY jobs.rank DESC, jobs.id
+            LIMIT 1
+            FOR UPDATE OF jobs SKIP LOCKED
+        ),
+        written AS (
+            UPDATE jobs
+            SET state = 'running',
+                attempt = attempt + 1,
+                worker = $2,
+                gpu_id = $3,
+                lease_expires_at = ledger_now() + $4,
+                started_at = ledger_now(),
+                progress = NULL,
+                isolated_for = NULL,
+                event_seq = event_seq + 1,
+                event_xid = GREATEST(event_xid, ledger_xid())
+            FROM next
+            WHERE jobs.id = next.id
+            RETURNING jobs.*
+        ),
+        changed AS (
+            SELECT
+                id, event_seq, event_xid, $5::text AS kind, state, attempt, lane, tenant,
+                jsonb_strip_nulls(jsonb_build_object(
+                    'name', name,
+                    'worker', worker,
+                    'gpu_id', gpu_id,
+                    'alone', true,
+                    'traceparent', traceparent
+                )) AS details,
+                NULL AS ring
+            FROM written
+        )
+        "#,
+        lane.as_str(),
+        worker.0,
+        gpu_id,
+        interval(lease),
+        EventKind::Running.as_str(),
+    )
+    .fetch_all(connection)
+    .await?;
+    change(rows)
+}
+
+/// The job of an attempt that was just claimed.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]; [`StoreError::Corrupt`] if it cannot be read.
+pub(super) async fn claimed(
+    connection: &mut PgConnection,
+    id: JobId,
+) -> Result<Claimed, StoreError> {
+    let row = sqlx::query!(
+        r#"
+        SELECT
+            jobs.attempt, jobs.lane, jobs.tenant, jobs.name, jobs.tool, jobs.params,
+            jobs.gpu_id AS "gpu_id!",
+            jobs.failures, jobs.max_attempts, jobs.timeout_ms,
+            lanes.retry || jobs.retry AS "retry!",
+            jobs.concurrency_key IS NOT NULL AS "is_keyed!",
+            jobs.traceparent
+        FROM jobs
+        JOIN lanes ON lanes.name = jobs.lane
+        WHERE jobs.id = $1
+        "#,
+        id.0,
+    )
+    .fetch_one(connection)
+    .await?;
+    let id = id.0;
+    Ok(Claimed {
+        lease: Lease { job_id: JobId(id), attempt: row.attempt },
+        lane: parsed(&row.lane, &id, "lane")?,
+        tenant: parsed(&row.tenant, &id, "tenant")?,
+        name: row.name,
+        tool: parsed(&row.tool, &id, "tool")?,
+        params: object(row.params, &id, "params")?,
+        gpu_id: row.gpu_id,
+        failures: row.failures,
+        max_attempts: row.max_attempts,
+        timeout: row.timeout_ms.map(|ms| millis(ms, id)).transpose()?,
+        retry: retry(row.retry, id)?,
+        frees: if row.is_keyed { Frees::Key } else { Frees::Slot },
+        traceparent: row.traceparent,
+    })
+}

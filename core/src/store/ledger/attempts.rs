@@ -1,0 +1,134 @@
+//! What workers do: they claim, renew and settle.
+
+use std::time::Duration;
+
+use super::{Ledger, readmit_after};
+use crate::domain::{Change, Claimed, Frees, LaneName, Settlement, Share, WorkerId};
+use crate::store::{
+    Claim, Claims, Held, Renewed, StoreError, claim, isolate, lanes, renew, settle, workers,
+};
+
+impl Ledger {
+    /// Leases claimable jobs to a worker; see [`Claim`] for what it asks.
+    ///
+    /// In the order in which they are to run. What another claim has locked is
+    /// skipped, so fewer than asked for can come back although the lane holds
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// As all. Jobs that were claimed after all are given back by the reaper.
+    pub async fn claim(&self, request: &Claim) -> Result<Claims, StoreError> {
+        claim::claim(&mut *self.pool.acquire().await?, request).await
+    }
+
+    /// The tenants of whom jobs are claimable in the lane, with their shares.
+    ///
+    /// # Errors
+    ///
+    /// As all.
+    pub async fn shares(&self, lane: &LaneName) -> Result<Vec<Share>, StoreError> {
+        lanes::shares(&mut *self.pool.acquire().await?, lane).await
+    }
+
+    /// Reserves a job that is to run alone; see [`Self::claim_isolated`].
+    /// Returns whether there is one for this worker.
+    ///
+    /// # Errors
+    ///
+    /// As all; reserving again does no harm.
+    pub async fn reserve_isolated(
+        &self,
+        lane: &LaneName,
+        worker: WorkerId,
+    ) -> Result<bool, StoreError> {
+        isolate::reserve(&mut *self.pool.acquire().await?, lane, worker).await
+    }
+
+    /// Leases the reserved job to the worker, which holds nothing else. `None`
+    /// if it is not there any more.
+    ///
+    /// # Errors
+    ///
+    /// As all. A job that was claimed after all is given back by the reaper.
+    pub async fn claim_isolated(
+        &self,
+        lane: &LaneName,
+        worker: WorkerId,
+        gpu_id: i32,
+        lease: Duration,
+    ) -> Result<Option<(Claimed, Change)>, StoreError> {
+        let lane = lane.clone();
+        self.transact(move |connection| {
+            Box::pin(async move {
+                let change = isolate::claim(&mut *connection, &lane, worker, gpu_id, lease).await?;
+                let Some(id) = change.events().next().map(|event| event.job_id) else {
+                    return Ok(None);
+                };
+                Ok(Some((isolate::claimed(connection, id).await?, change)))
+            })
+        })
+        .await
+    }
+
+    /// Moves the worker's heartbeat and its leases. What was held and does not
+    /// come back was taken away.
+    ///
+    /// # Errors
+    ///
+    /// See above; renewing again does no harm.
+    pub async fn renew(
+        &self,
+        worker: WorkerId,
+        held: &[Held],
+        lease: Duration,
+    ) -> Result<Vec<Renewed>, StoreError> {
+        renew::renew(&mut *self.pool.acquire().await?, worker, held, lease).await
+    }
+
+    /// Ends an attempt. An empty change means that the attempt was superseded
+    /// and nothing was written.
+    ///
+    /// # Errors
+    ///
+    /// As all; settling again does no harm.
+    pub async fn settle(&self, settlement: Settlement) -> Result<Change, StoreError> {
+        if settlement.frees == Frees::Slot {
+            return settle::settle(&mut *self.pool.acquire().await?, &settlement).await;
+        }
+        self.transact(move |connection| {
+            Box::pin(async move {
+                let change = settle::settle(&mut *connection, &settlement).await?;
+                readmit_after(connection, change).await
+            })
+        })
+        .await
+    }
+
+    /// Makes those of the lanes that do not exist.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    pub async fn register_lanes(&self, lanes: &[LaneName]) -> Result<(), StoreError> {
+        lanes::register(&mut *self.pool.acquire().await?, lanes).await
+    }
+
+    /// Enters a worker, or moves its heartbeat.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    pub async fn register_worker(&self, worker: WorkerId, slots: i32) -> Result<(), StoreError> {
+        workers::register(&mut *self.pool.acquire().await?, worker, slots).await
+    }
+
+    /// Strikes out a worker that holds nothing.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    pub async fn remove_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
+        workers::remove(&mut *self.pool.acquire().await?, worker).await
+    }
+}

@@ -1,0 +1,243 @@
+//! What is done to jobs on behalf of those who submit them.
+
+use sqlx::PgConnection;
+
+use super::{Ledger, readmit_after, readmit_one};
+use crate::domain::{Change, Job, JobId, JobPatch, JobState, NewJob, TenantName};
+use crate::store::accept::Written;
+use crate::store::{
+    Acceptance, Cancelled, DeadFilter, Deleted, JobFilter, Refused, StoreError, Updated, accept,
+    cancel, delete, find, keys, list, redrive, repeats, update,
+};
+
+impl Ledger {
+    /// Accepts jobs, each for itself: those that come back as accepted are
+    /// never lost. The answers are in the order of the jobs.
+    ///
+    /// # Errors
+    ///
+    /// As all: [`StoreError::Database`] leaves unknown whether they were
+    /// accepted; those with an idempotency key may be offered again.
+    pub async fn accept(&self, new: Vec<NewJob>) -> Result<(Vec<Acceptance>, Change), StoreError> {
+        if new.iter().all(|job| job.concurrency_key.is_none()) {
+            return accept_each(&mut *self.pool.acquire().await?, &new).await;
+        }
+        self.transact(move |connection| {
+            Box::pin(async move {
+                let (answers, change) = accept_each(&mut *connection, &new).await?;
+                Ok((answers, readmit_after(connection, change).await?))
+            })
+        })
+        .await
+    }
+
+    /// Accepts all of these jobs or none. The answers are in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotAll`] with the answers if some were refused, and then
+    /// nothing was written; else as [`Self::accept`].
+    pub async fn accept_all(
+        &self,
+        new: Vec<NewJob>,
+    ) -> Result<(Vec<Acceptance>, Change), StoreError> {
+        self.transact(move |connection| {
+            Box::pin(async move {
+                let (mut answers, change) = accept_each(&mut *connection, &new).await?;
+                if answers.iter().any(|answer| matches!(answer, Acceptance::Refused(_))) {
+                    for answer in &mut answers {
+                        if matches!(answer, Acceptance::Accepted(_)) {
+                            *answer = Acceptance::Refused(Refused::WithTheOthers);
+                        }
+                    }
+                    return Err(StoreError::NotAll(answers));
+                }
+                Ok((answers, readmit_after(connection, change).await?))
+            })
+        })
+        .await
+    }
+
+    /// Cancels a waiting job, or marks a running one for its worker to stop.
+    ///
+    /// # Errors
+    ///
+    /// See above; asking again does no harm.
+    pub async fn cancel(&self, tenant: &TenantName, id: JobId) -> Result<Cancelled, StoreError> {
+        let owner = tenant.clone();
+        let change = self
+            .transact(move |connection| {
+                Box::pin(async move {
+                    let key = keys::key_of(&mut *connection, &owner, id).await?;
+                    let change = cancel::cancel(&mut *connection, &owner, id).await?;
+                    readmit_one(connection, key, change).await
+                })
+            })
+            .await?;
+        if change.events().next().is_some() {
+            return Ok(Cancelled::Accepted(change));
+        }
+        Ok(match self.find(tenant, id).await? {
+            None => Cancelled::NotFound,
+            Some(job) => match job.state {
+                JobState::Completed | JobState::Failed => Cancelled::Final(job.state),
+                JobState::Scheduled
+                | JobState::Queued
+                | JobState::Running
+                | JobState::Cancelled => Cancelled::Already,
+            },
+        })
+    }
+
+    /// Changes a waiting job. An empty patch writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::UnknownLane`], and then nothing was written; else see above.
+    pub async fn update(
+        &self,
+        tenant: &TenantName,
+        id: JobId,
+        patch: JobPatch,
+    ) -> Result<Updated, StoreError> {
+        if patch.is_empty() {
+            let is_there = self.find(tenant, id).await?.is_some();
+            return Ok(if is_there { Updated::Done(Change::default()) } else { Updated::NotFound });
+        }
+        let owner = tenant.clone();
+        let change = self
+            .transact(move |connection| {
+                Box::pin(async move {
+                    let key = keys::key_of(&mut *connection, &owner, id).await?;
+                    let change = update::update(&mut *connection, &owner, id, patch).await?;
+                    readmit_one(connection, key, change).await
+                })
+            })
+            .await?;
+        if change.events().next().is_some() {
+            return Ok(Updated::Done(change));
+        }
+        Ok(match self.find(tenant, id).await? {
+            None => Updated::NotFound,
+            Some(job) => Updated::TooLate(job.state),
+        })
+    }
+
+    /// Removes a job that does not run. Its events stay.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    pub async fn delete(&self, tenant: &TenantName, id: JobId) -> Result<Deleted, StoreError> {
+        let owner = tenant.clone();
+        let change = self
+            .transact(move |connection| {
+                Box::pin(async move {
+                    let key = keys::key_of(&mut *connection, &owner, id).await?;
+                    let change = delete::delete(&mut *connection, &owner, id).await?;
+                    readmit_one(connection, key, change).await
+                })
+            })
+            .await?;
+        if change.events().next().is_some() {
+            return Ok(Deleted::Done(change));
+        }
+        Ok(match self.find(tenant, id).await? {
+            None => Deleted::NotFound,
+            Some(_) => Deleted::Running,
+        })
+    }
+
+    /// The job, if the tenant has it.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    pub async fn find(&self, tenant: &TenantName, id: JobId) -> Result<Option<Job>, StoreError> {
+        find::find(&mut *self.pool.acquire().await?, tenant, id).await
+    }
+
+    /// A tenant's jobs, newest first, at most `limit`, only those older than `before`.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    pub async fn list(
+        &self,
+        tenant: &TenantName,
+        filter: &JobFilter,
+        before: Option<JobId>,
+        limit: i64,
+    ) -> Result<Vec<Job>, StoreError> {
+        list::list(&mut *self.pool.acquire().await?, tenant, filter, before, limit).await
+    }
+
+    /// A tenant's dead letters, newest job first, at most `limit`, only those
+    /// older than `before`.
+    ///
+    /// # Errors
+    ///
+    /// As all.
+    pub async fn dead_letters(
+        &self,
+        tenant: &TenantName,
+        filter: &DeadFilter,
+        before: Option<JobId>,
+        limit: i64,
+    ) -> Result<Vec<Job>, StoreError> {
+        redrive::list(&mut *self.pool.acquire().await?, tenant, filter, before, limit).await
+    }
+
+    /// Gives dead letters another chance. The change tells which they were.
+    ///
+    /// # Errors
+    ///
+    /// As all; asking again does no harm.
+    pub async fn redrive(
+        &self,
+        tenant: &TenantName,
+        ids: Vec<JobId>,
+    ) -> Result<Change, StoreError> {
+        let owner = tenant.clone();
+        self.transact(move |connection| {
+            Box::pin(async move {
+                let change = redrive::redrive(&mut *connection, &owner, &ids).await?;
+                readmit_after(connection, change).await
+            })
+        })
+        .await
+    }
+
+    /// Removes dead letters for good. The change tells which they were.
+    ///
+    /// # Errors
+    ///
+    /// As all; asking again does no harm.
+    pub async fn purge(&self, tenant: &TenantName, ids: &[JobId]) -> Result<Change, StoreError> {
+        redrive::purge(&mut *self.pool.acquire().await?, tenant, ids).await
+    }
+}
+
+/// Writes jobs, and finds out why some were not written.
+async fn accept_each(
+    connection: &mut PgConnection,
+    new: &[NewJob],
+) -> Result<(Vec<Acceptance>, Change), StoreError> {
+    let Written { jobs, change } = accept::accept(&mut *connection, new).await?;
+    let left_out: Vec<_> =
+        new.iter().zip(&jobs).filter(|(_, job)| job.is_none()).map(|(new, _)| new).collect();
+    let mut reasons = if left_out.is_empty() {
+        Vec::new()
+    } else {
+        repeats::explain(connection, &left_out).await?
+    }
+    .into_iter();
+    let answers = jobs
+        .into_iter()
+        .filter_map(|job| match job {
+            Some(job) => Some(Acceptance::Accepted(Box::new(job))),
+            None => reasons.next(),
+        })
+        .collect();
+    Ok((answers, change))
+}

@@ -1,0 +1,124 @@
+//! What operators do: lanes, shares and limits.
+
+use super::Ledger;
+use crate::domain::{Change, ConcurrencyLimit, Lane, LaneName, LanePatch, Share, TenantName};
+use crate::store::keys::Key;
+use crate::store::{StoreError, keys, lanes};
+
+/// How many jobs are ranked anew in one statement.
+const RANKED: i64 = 5_000;
+
+impl Ledger {
+    /// All lanes, by name.
+    ///
+    /// # Errors
+    ///
+    /// As all.
+    pub async fn lanes(&self) -> Result<Vec<Lane>, StoreError> {
+        lanes::list(&mut *self.pool.acquire().await?, None).await
+    }
+
+    /// A lane, if there is one of this name.
+    ///
+    /// # Errors
+    ///
+    /// As all.
+    pub async fn lane(&self, name: &LaneName) -> Result<Option<Lane>, StoreError> {
+        Ok(lanes::list(&mut *self.pool.acquire().await?, Some(name)).await?.pop())
+    }
+
+    /// Makes a lane, unless there is one of this name.
+    ///
+    /// # Errors
+    ///
+    /// As all.
+    pub async fn make_lane(&self, name: &LaneName) -> Result<(), StoreError> {
+        lanes::register(&mut *self.pool.acquire().await?, std::slice::from_ref(name)).await
+    }
+
+    /// Changes a lane's policy. The change rings the lane, since more may be
+    /// allowed now; it is `None` if there is no such lane.
+    ///
+    /// # Errors
+    ///
+    /// As all; the same may be asked again.
+    pub async fn update_lane(
+        &self,
+        name: &LaneName,
+        patch: LanePatch,
+    ) -> Result<Option<Change>, StoreError> {
+        let lane = name.clone();
+        let is_ranked_anew = patch.ageing.is_some();
+        let change = self
+            .transact(move |connection| {
+                Box::pin(async move {
+                    if !lanes::update(&mut *connection, &lane, &patch).await? {
+                        return Ok(None);
+                    }
+                    match patch.rate {
+                        None => {}
+                        Some(None) => lanes::free_rate(&mut *connection, &lane).await?,
+                        Some(Some(rate)) => {
+                            lanes::limit_rate(&mut *connection, &lane, rate).await?;
+                        }
+                    }
+                    lanes::ring(connection, &lane).await.map(Some)
+                })
+            })
+            .await?;
+        if is_ranked_anew && change.is_some() {
+            let connection = &mut *self.pool.acquire().await?;
+            while lanes::rank_anew(&mut *connection, name, RANKED).await? > 0 {}
+        }
+        Ok(change)
+    }
+
+    /// Stops giving out a lane's jobs. Returns whether there is such a lane.
+    ///
+    /// # Errors
+    ///
+    /// As all; pausing again does no harm.
+    pub async fn pause_lane(&self, name: &LaneName) -> Result<bool, StoreError> {
+        lanes::pause(&mut *self.pool.acquire().await?, name).await
+    }
+
+    /// Gives a lane's jobs out again. The change is empty if it was not paused.
+    ///
+    /// # Errors
+    ///
+    /// As all; resuming again does no harm.
+    pub async fn resume_lane(&self, name: &LaneName) -> Result<Change, StoreError> {
+        lanes::resume(&mut *self.pool.acquire().await?, name).await
+    }
+
+    /// Sets a tenant's share of a lane.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::UnknownLane`], and then nothing was written; else as all.
+    pub async fn set_share(&self, lane: &LaneName, share: &Share) -> Result<(), StoreError> {
+        lanes::set_share(&mut *self.pool.acquire().await?, lane, share).await
+    }
+
+    /// Sets how many jobs of a tenant's concurrency key run at once. What it
+    /// makes room for is in the change.
+    ///
+    /// # Errors
+    ///
+    /// As all; the same may be asked again.
+    pub async fn limit_concurrency(
+        &self,
+        tenant: &TenantName,
+        name: String,
+        limit: ConcurrencyLimit,
+    ) -> Result<Change, StoreError> {
+        let key = Key { tenant: tenant.to_string(), name };
+        self.transact(move |connection| {
+            Box::pin(async move {
+                keys::set_limit(&mut *connection, &key, limit).await?;
+                Ok(Change { unsent: keys::readmit(connection, &key).await? })
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,83 @@
+//! Jobs that workers die of.
+
+use std::time::Duration;
+
+use jetlane_core::domain::{ErrorKind, JobId, JobState, LaneName, TenantName, WorkerId};
+
+use crate::given::{Given, LEASE, a_worker, given_a_ledger, job};
+
+const SILENCE: Duration = Duration::from_secs(4);
+
+async fn alive(given: &Given) -> WorkerId {
+    let worker = a_worker();
+    given.ledger.register_worker(worker, 4).await.unwrap();
+    worker
+}
+
+/// Has workers die with the job, the last of them alone with it.
+async fn given_deaths(given: &Given, id: JobId, deaths: u32) {
+    for death in 0..deaths {
+        let worker = alive(given).await;
+        let lane = LaneName::default();
+        if death < 2 {
+            assert_eq!(given.claim(worker, 1).await[0].lease.job_id, id);
+        } else {
+            assert!(given.ledger.reserve_isolated(&lane, worker).await.unwrap());
+            let claimed = given.ledger.claim_isolated(&lane, worker, 0, LEASE).await.unwrap();
+            assert_eq!(claimed.unwrap().0.lease.job_id, id);
+        }
+        given.advance(Duration::from_mins(10) * (death + 1)).await;
+        let reaped = given.ledger.reap(SILENCE).await.unwrap();
+        assert_eq!(reaped.change.events().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_was_there_at_two_deaths_is_given_to_one_worker_alone() {
+    let given = given_a_ledger().await;
+    let id = given.accept(job("suspect")).await;
+    given.advance(Duration::from_secs(20)).await;
+    given_deaths(&given, id, 2).await;
+    let (one, other, lane) = (alive(&given).await, alive(&given).await, LaneName::default());
+
+    let claims = given.claim_all(one, 4).await;
+    let is_reserved = given.ledger.reserve_isolated(&lane, one).await.unwrap();
+    let is_reserved_twice = given.ledger.reserve_isolated(&lane, other).await.unwrap();
+    let not_reserved = given.ledger.claim_isolated(&lane, other, 0, LEASE).await.unwrap();
+    let (claimed, _) =
+        given.ledger.claim_isolated(&lane, one, 2, LEASE).await.unwrap().expect("it was reserved");
+
+    assert!(claims.jobs.is_empty() && claims.sight.any_isolated);
+    assert!(is_reserved && !is_reserved_twice && not_reserved.is_none());
+    assert_eq!((claimed.lease.job_id, claimed.lease.attempt, claimed.gpu_id), (id, 3, 2));
+    assert_eq!(given.find(id).await.failures, 0);
+}
+
+#[tokio::test]
+async fn a_reservation_ends_with_its_worker() {
+    let given = given_a_ledger().await;
+    let id = given.accept(job("suspect")).await;
+    given.advance(Duration::from_secs(20)).await;
+    given_deaths(&given, id, 2).await;
+    let (one, other, lane) = (alive(&given).await, a_worker(), LaneName::default());
+    assert!(given.ledger.reserve_isolated(&lane, one).await.unwrap());
+
+    given.advance(Duration::from_hours(2)).await;
+
+    assert!(given.ledger.reserve_isolated(&lane, other).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_third_death_quarantines_the_job_and_a_redrive_forgives_it() {
+    let given = given_a_ledger().await;
+    let id = given.accept(job("deadly")).await;
+    given.advance(Duration::from_secs(20)).await;
+
+    given_deaths(&given, id, 3).await;
+
+    let dead = given.find(id).await;
+    assert_eq!((dead.state, dead.error.unwrap().kind), (JobState::Failed, ErrorKind::Quarantined));
+    let change = given.ledger.redrive(&TenantName::default(), vec![id]).await.unwrap();
+    assert_eq!(change.events().count(), 1);
+    assert_eq!(given.claim(a_worker(), 1).await[0].lease.attempt, 4, "attempts are never reused");
+}

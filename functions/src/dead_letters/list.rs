@@ -1,0 +1,25 @@
+//! `GET /dead-letters`: a page of dead letters.
+
+use axum::extract::State;
+use axum::response::Response;
+
+use super::filter;
+use crate::app::App;
+use crate::jobs::BaseUrl;
+use crate::page::Page;
+use crate::problem::ApiError;
+use crate::reader::{Query, Tenant};
+
+/// 200 with an array, newest job first; `Link: <…>; rel="next"` if there is more.
+pub(crate) async fn list(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    base: BaseUrl,
+    query: Query,
+) -> Result<Response, ApiError> {
+    query.only(&["lane", "tool", "error", "submitted_by", "limit", "cursor"])?;
+    let filter = filter::from_query(&query)?;
+    let page = Page::read(&query)?;
+    let jobs = app.ledger.dead_letters(&tenant, &filter, page.before, page.rows()).await?;
+    page.respond(jobs, &base.dead_letters(), &query, &base)
+}

@@ -1,0 +1,67 @@
+//! One round of every duty, for fleets whose workers are scaled to zero.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jetlane_core::outbox::Relay;
+use jetlane_core::store::Retention;
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::app::App;
+
+/// A worker that holds attempts and is silent for so long is dead.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// How long NATS may take to be there.
+const NATS_LIMIT: Duration = Duration::from_secs(2);
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Swept {
+    /// Jobs that became claimable, or failed since they were not started in time.
+    pub promoted: usize,
+    /// Attempts taken away from workers that are gone.
+    pub reaped: usize,
+    /// Jobs, idempotency keys and workers let go of.
+    pub pruned: u64,
+    /// Whether all that was owed to NATS has been sent.
+    pub relayed: bool,
+}
+
+/// Carries out each duty once. Any number of sweeps and workers may do so at
+/// the same time.
+///
+/// # Errors
+///
+/// If the ledger did not answer: the next sweep does the rest.
+pub async fn sweep(app: &App, retention: &Retention) -> anyhow::Result<Swept> {
+    // Without NATS the sweep does what concerns the ledger alone.
+    let _ = timeout(NATS_LIMIT, app.messaging.revive()).await;
+    let promoted = app.ledger.promote().await?.change;
+    let reaped = app.ledger.reap(SILENCE).await?.change;
+    let mut swept = Swept {
+        promoted: promoted.events().count(),
+        reaped: reaped.events().count(),
+        ..Swept::default()
+    };
+    app.announce(promoted).await;
+    app.announce(reaped).await;
+    let pruned = app.ledger.prune(retention).await?;
+    swept.pruned = pruned.jobs + pruned.idempotency_keys + pruned.workers;
+    if app.messaging.is_up() {
+        app.messaging.declare_streams().await?;
+        let relay = Relay {
+            ledger: app.ledger.clone(),
+            messaging: app.messaging.clone(),
+            clock: Arc::clone(&app.clock),
+            metrics: app.outbox.clone(),
+            wake: Arc::new(Notify::new()),
+            period: Duration::MAX,
+        };
+        relay.send_due().await?;
+        swept.relayed = true;
+    }
+    Ok(swept)
+}

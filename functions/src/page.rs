@@ -1,0 +1,93 @@
+//! A page of jobs, and the way to the next.
+
+use axum::Json;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use jetlane_core::domain::{Job, JobId};
+use serde_json::Value;
+
+use crate::jobs::{BaseUrl, with_urls};
+use crate::problem::ApiError;
+use crate::reader::Query;
+
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 500;
+
+/// Which page is asked for.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// Only jobs older than this one.
+    pub(crate) before: Option<JobId>,
+    limit: usize,
+}
+
+impl Page {
+    /// Reads `limit` and `cursor`.
+    pub(crate) fn read(query: &Query) -> Result<Self, ApiError> {
+        let rule = format!("must be a whole number from 1 to {MAX_LIMIT}");
+        let limit = query.parsed("limit", &rule)?.unwrap_or(DEFAULT_LIMIT);
+        if !(1..=MAX_LIMIT).contains(&limit) {
+            return Err(ApiError::parameter("limit", rule));
+        }
+        let before = query.parsed("cursor", "must come from a `next` link")?;
+        Ok(Self { before, limit })
+    }
+
+    /// How many rows to ask the ledger for: one more than is shown tells
+    /// whether there is a next page.
+    pub(crate) fn rows(&self) -> i64 {
+        i64::try_from(self.limit + 1).unwrap_or(i64::MAX)
+    }
+
+    /// 200 with the jobs; `Link: <…>; rel="next"` with the same filters if
+    /// there is more.
+    pub(crate) fn respond(
+        &self,
+        mut jobs: Vec<Job>,
+        url: &str,
+        query: &Query,
+        base: &BaseUrl,
+    ) -> Result<Response, ApiError> {
+        let has_more = jobs.len() > self.limit;
+        jobs.truncate(self.limit);
+        let next = jobs.last().filter(|_| has_more).map(|last| {
+            let mut pairs = vec![format!("limit={}", self.limit), format!("cursor={}", last.id)];
+            pairs.extend(
+                query.pairs().filter(|(name, _)| !["limit", "cursor"].contains(name)).map(
+                    |(name, value)| format!("{}={}", percent_encoded(name), percent_encoded(value)),
+                ),
+            );
+            format!("<{url}?{}>; rel=\"next\"", pairs.join("&"))
+        });
+
+        let views: Vec<Value> =
+            jobs.iter().map(|job| with_urls(job, base)).collect::<Result<_, _>>()?;
+        let mut response = Json(views).into_response();
+        if let Some(link) = next.and_then(|link| link.parse().ok()) {
+            response.headers_mut().insert(header::LINK, link);
+        }
+        Ok(response)
+    }
+}
+
+/// Text as a query value: all but unreserved characters (RFC 3986) encoded.
+fn percent_encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_next_link_survives_odd_submitters() {
+        assert_eq!(percent_encoded("a b&c=d>ü"), "a%20b%26c%3Dd%3E%C3%BC");
+    }
+}
