@@ -72,6 +72,9 @@ impl Stack {
     /// The first that occurs; whatever was started is stopped again.
     pub(crate) async fn start(plan: Plan) -> anyhow::Result<Self> {
         let Plan { ledger, logs, port, workers, environment, mut settings } = plan;
+        if let Some(port) = port {
+            ports::check_free(port)?;
+        }
         let servers = Servers::start(&ledger).await?;
         store::migrate(servers.database_url()).await.context("cannot migrate the ledger")?;
 

@@ -96,10 +96,10 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
     if app.drain.is_cancelled() {
         return unready("draining");
     }
-    let is_ledger_up =
-        timeout(LEDGER_LIMIT, app.ledger.ping()).await.is_ok_and(|answer| answer.is_ok());
-    if !is_ledger_up {
-        return unready("ledger down");
+    match timeout(LEDGER_LIMIT, app.ledger.is_current()).await {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => return unready("the ledger's schema is behind: run `jetlane migrate`"),
+        Ok(Err(_)) | Err(_) => return unready("ledger down"),
     }
     let body = if app.nats.is_up(&app.messaging) {
         json!({ "status": "ready" })

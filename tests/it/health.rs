@@ -72,3 +72,13 @@ async fn without_its_ledger_an_edge_asks_to_come_back_later() {
     assert_eq!(reply.problem()["type"], "/problems/unavailable");
     assert!(reply.header("retry-after").parse::<u32>().is_ok(), "{reply:?}");
 }
+
+#[tokio::test]
+async fn an_edge_whose_ledger_was_never_migrated_says_what_to_do() {
+    let app = TestApp::start().await;
+    app.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
+
+    let reply = app.get("/ready").await.expect(503);
+
+    assert!(reply.text.contains("jetlane migrate"), "{}", reply.text);
+}

@@ -7,7 +7,7 @@ use crate::harness::workspace;
 
 /// Documents whose paths must exist. A new document is added here.
 const DOCUMENTS: &[&str] =
-    &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/GUARANTEES.md"];
+    &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/API.md", "docs/GUARANTEES.md"];
 
 /// Paths that documents name and that are made when something runs.
 const MADE: &[&str] = &[".jetlane"];

@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// Show this job only, with all that is known of it
     #[arg(value_name = "JOB_ID", conflicts_with_all = ["state", "lane", "submitted_by", "limit"])]
     job: Option<JobId>,
-    /// Only jobs in this state
+    /// Only jobs in this state: scheduled, queued, running, completed, failed or cancelled
     #[arg(long)]
     state: Option<JobState>,
     /// Only jobs of this lane
@@ -94,8 +94,14 @@ fn details(view: &JobView, job: &Value) -> String {
         ("lane", Some(view.lane.clone())),
         ("priority", Some(view.priority.to_string())),
         ("attempt", Some(format!("{} of {}", view.attempt, view.max_attempts))),
+        ("failures", Some(job["failures"].to_string()).filter(|count| count != "0")),
         ("submitted by", view.submitted_by.clone()),
+        ("tool", job["tool"].as_str().map(str::to_owned)),
         ("params", json("params")),
+        ("timeout", job["timeout"].as_f64().map(|seconds| format!("{seconds} s"))),
+        ("retry", json("retry")),
+        ("key", job["concurrency_key"].as_str().map(str::to_owned)),
+        ("start by", job["start_by"].as_str().map(str::to_owned)),
         ("progress", view.progress.map(|share| format!("{:.0} %", share * 100.0))),
         ("worker", view.worker.clone()),
         ("gpu", view.gpu_id.map(|gpu| gpu.to_string())),
@@ -157,6 +163,8 @@ state         failed
 lane          batch
 priority      -2
 attempt       3 of 3
+failures      3
+tool          simulate
 params        {\"duration_ms\":5}
 progress      50 %
 created       2026-01-31T12:00:00.000000Z

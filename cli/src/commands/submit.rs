@@ -12,16 +12,16 @@ use crate::output::{self, Format};
 pub(crate) struct Args {
     /// What people call the job
     name: String,
-    /// What the tool is given: a JSON object
+    /// What the tool is given: a JSON object [default: {}]
     #[arg(long, value_name = "JSON", value_parser = object)]
     params: Option<Map<String, Value>>,
-    /// Higher runs first
+    /// Higher runs first [default: 0]
     #[arg(long, allow_negative_numbers = true)]
     priority: Option<i32>,
-    /// The queue it waits in
+    /// The queue it waits in [default: default]; `jetlane lanes` shows them
     #[arg(long)]
     lane: Option<String>,
-    /// What carries it out
+    /// What carries it out [default: simulate]
     #[arg(long)]
     tool: Option<String>,
     /// Who asks for it
@@ -30,10 +30,10 @@ pub(crate) struct Args {
     /// Not to be started before; RFC 3339, such as 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     run_at: Option<String>,
-    /// How long one attempt may take
+    /// How long one attempt may take, up to 7 days [default: no limit]
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
-    /// How many failures make it a dead letter
+    /// How many failures make it a dead letter, 1 to 100 [default: what its lane says, or 3]
     #[arg(long, value_name = "N")]
     max_attempts: Option<u32>,
     /// What follows a failed attempt, such as '{"backoff": 2, "retry_on": ["timeout"]}'
@@ -48,7 +48,7 @@ pub(crate) struct Args {
     /// Makes it safe to ask again: the same key is the same job, for 7 days
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Follow the job until it has ended
+    /// Follow the job until it has ended, and fail unless it completes
     #[arg(long)]
     watch: bool,
 }
@@ -61,7 +61,8 @@ fn object(text: &str) -> anyhow::Result<Map<String, Value>> {
 ///
 /// # Errors
 ///
-/// If the API is out of reach or refuses the job.
+/// If the API is out of reach or refuses the job; with `--watch`, also if the
+/// job does not complete.
 pub(crate) async fn run(args: Args, api: Api, format: Format) -> anyhow::Result<()> {
     let follow = args.watch;
     let key = args.idempotency_key.clone();
@@ -69,7 +70,7 @@ pub(crate) async fn run(args: Args, api: Api, format: Format) -> anyhow::Result<
     let view = api.view(&job)?;
 
     match format {
-        _ if follow => return watch::follow(api, vec![view.id], format).await,
+        _ if follow => return watch::follow(api, view.id, format).await,
         Format::Json => output::print_json(&job)?,
         Format::Text => {
             let state = view.state;

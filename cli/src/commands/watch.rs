@@ -38,13 +38,17 @@ pub(crate) async fn run(args: Args, api: Api, format: Format) -> anyhow::Result<
     tell(feed, open, format).await
 }
 
-/// Prints the events of `jobs` until all of them have ended.
+/// Prints the events of a job until it has ended.
 ///
 /// # Errors
 ///
-/// As [`run`].
-pub(super) async fn follow(api: Api, jobs: Vec<JobId>, format: Format) -> anyhow::Result<()> {
-    run(Args { jobs, lane: None, state: None, from_start: true }, api, format).await
+/// As [`run`]; also if the job did not complete, so that a script can tell.
+pub(super) async fn follow(api: Api, job: JobId, format: Format) -> anyhow::Result<()> {
+    let args = Args { jobs: vec![job], lane: None, state: None, from_start: true };
+    run(args, api.clone(), format).await?;
+    let state = api.view(&api.job(job).await?)?.state;
+    anyhow::ensure!(state == JobState::Completed, "the job is {state}");
+    Ok(())
 }
 
 async fn tell(mut feed: Feed, mut open: Open, format: Format) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool};
 use tokio_util::task::TaskTracker;
 
 use super::keys::Key;
-use super::{StoreError, keys};
+use super::{StoreError, keys, migrate};
 use crate::domain::Change;
 
 /// The ledger. Clones share its connections.
@@ -50,6 +50,15 @@ impl Ledger {
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query_scalar!(r#"SELECT 1 AS "one!""#).fetch_one(&self.pool).await?;
         Ok(())
+    }
+
+    /// Whether the schema is one that this process can work with.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    pub async fn is_current(&self) -> Result<bool, StoreError> {
+        Ok(migrate::is_current(&mut *self.pool.acquire().await?).await?)
     }
 
     /// Runs `work` in a transaction of its own task, and commits if it succeeds.

@@ -31,8 +31,20 @@ pub async fn pending_migrations(url: &str) -> anyhow::Result<usize> {
     let mut connection = PgConnection::connect(url).await?;
     let applied = applied(&mut connection).await?;
     connection.close().await?;
-    let known = MIGRATOR.iter().filter(|migration| !migration.migration_type.is_down_migration());
-    Ok(known.count().saturating_sub(applied))
+    Ok(known().saturating_sub(applied))
+}
+
+/// Whether the ledger has every migration that this process knows.
+///
+/// # Errors
+///
+/// If the server does not answer.
+pub(super) async fn is_current(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    Ok(applied(connection).await? >= known())
+}
+
+fn known() -> usize {
+    MIGRATOR.iter().filter(|migration| !migration.migration_type.is_down_migration()).count()
 }
 
 async fn applied(connection: &mut PgConnection) -> Result<usize, sqlx::Error> {

@@ -15,7 +15,6 @@ pub(crate) enum Step {
     Accept {
         delay: u64,
         priority: i32,
-        max_attempts: i32,
     },
     Promote,
     Claim {
