@@ -36,7 +36,7 @@ pub(crate) enum Command {
     /// Bring up everything and keep it up, for development
     Dev(dev::Args),
     /// Submit a job
-    Submit(submit::Args),
+    Submit(Box<submit::Args>),
     /// Follow events as they happen
     Watch(watch::Args),
     /// List jobs, or show one

@@ -31,7 +31,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => return demo::run(&args, format).await,
         Command::Doctor(args) => return doctor::run(&args, &cli.api, format).await,
         Command::Dev(args) => Box::pin(dev::run(args, format)).await,
-        Command::Submit(args) => submit::run(args, api()?, format).await,
+        Command::Submit(args) => submit::run(*args, api()?, format).await,
         Command::Watch(args) => watch::run(args, api()?, format).await,
         Command::Jobs(args) => jobs::run(args, api()?, format).await,
         Command::Cancel(args) => cancel::run(args, api()?, format).await,

@@ -19,8 +19,12 @@ enum Command {
     Set {
         /// The lane
         lane: String,
-        /// What to change, such as '{"max_waiting": 1000, "rate": {"per_second": 5}}'
-        #[arg(value_name = "JSON", default_value = "{}", value_parser = object)]
+        #[arg(
+            help = r#"What to change, such as '{"max_waiting": 1000, "rate": {"per_second": 5}}'"#,
+            value_name = "JSON",
+            default_value = "{}",
+            value_parser = object,
+        )]
         policy: Map<String, Value>,
     },
     /// Start no more jobs of a lane

@@ -36,8 +36,12 @@ pub(crate) struct Args {
     /// How many failures make it a dead letter, 1 to 100 [default: what its lane says, or 3]
     #[arg(long, value_name = "N")]
     max_attempts: Option<u32>,
-    /// What follows a failed attempt, such as '{"backoff": 2, "retry_on": ["timeout"]}'
-    #[arg(long, value_name = "JSON", value_parser = object)]
+    #[arg(
+        long,
+        help = r#"What follows a failed attempt, such as '{"backoff": 2, "retry_on": ["timeout"]}'"#,
+        value_name = "JSON",
+        value_parser = object,
+    )]
     retry: Option<Map<String, Value>>,
     /// Fails unless it was started by then; RFC 3339
     #[arg(long, value_name = "TIME")]
