@@ -26,7 +26,7 @@ const PATIENCE: Time = 400_000;
 const FLEETS: u64 = 400;
 
 /// Something that is going to happen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Happening {
     Accept,
     Bell {
