@@ -38,6 +38,24 @@ pub(crate) async fn given_a_ledger() -> Given {
     }
 }
 
+/// The grace after a start of PostgreSQL is over once the server has lived so long.
+pub(crate) async fn given_a_settled_server() -> Given {
+    let given = given_a_ledger().await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let is_settled: bool =
+            sqlx::query_scalar("SELECT pg_postmaster_start_time() < now() - interval '10 s'")
+                .fetch_one(&given.pool)
+                .await
+                .unwrap();
+        if is_settled {
+            return given;
+        }
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 pub(crate) fn settings(url: &str, max_connections: u32) -> PoolSettings {
     PoolSettings {
         url: url.to_owned(),

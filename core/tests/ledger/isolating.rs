@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jetlane_core::domain::{ErrorKind, JobId, JobState, LaneName, TenantName, WorkerId};
 
-use crate::given::{Given, LEASE, a_worker, given_a_ledger, job};
+use crate::given::{Given, LEASE, a_worker, given_a_settled_server, job};
 
 const SILENCE: Duration = Duration::from_secs(4);
 
@@ -34,7 +34,7 @@ async fn given_deaths(given: &Given, id: JobId, deaths: u32) {
 
 #[tokio::test]
 async fn a_job_that_was_there_at_two_deaths_is_given_to_one_worker_alone() {
-    let given = given_a_ledger().await;
+    let given = given_a_settled_server().await;
     let id = given.accept(job("suspect")).await;
     given.advance(Duration::from_secs(20)).await;
     given_deaths(&given, id, 2).await;
@@ -55,7 +55,7 @@ async fn a_job_that_was_there_at_two_deaths_is_given_to_one_worker_alone() {
 
 #[tokio::test]
 async fn a_reservation_ends_with_its_worker() {
-    let given = given_a_ledger().await;
+    let given = given_a_settled_server().await;
     let id = given.accept(job("suspect")).await;
     given.advance(Duration::from_secs(20)).await;
     given_deaths(&given, id, 2).await;
@@ -69,7 +69,7 @@ async fn a_reservation_ends_with_its_worker() {
 
 #[tokio::test]
 async fn a_third_death_quarantines_the_job_and_a_redrive_forgives_it() {
-    let given = given_a_ledger().await;
+    let given = given_a_settled_server().await;
     let id = given.accept(job("deadly")).await;
     given.advance(Duration::from_secs(20)).await;
 

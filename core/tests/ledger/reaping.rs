@@ -3,27 +3,9 @@ use std::time::Duration;
 use jetlane_core::domain::{JobState, TenantName};
 use jetlane_core::store::Held;
 
-use crate::given::{Given, LEASE, a_worker, given_a_ledger, job, rung};
+use crate::given::{LEASE, a_worker, given_a_settled_server, job, rung};
 
 const SILENCE: Duration = Duration::from_secs(4);
-
-/// The grace after a start of PostgreSQL is over once the server has lived so long.
-async fn given_a_settled_server() -> Given {
-    let given = given_a_ledger().await;
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    loop {
-        let is_settled: bool =
-            sqlx::query_scalar("SELECT pg_postmaster_start_time() < now() - interval '10 s'")
-                .fetch_one(&given.pool)
-                .await
-                .unwrap();
-        if is_settled {
-            return given;
-        }
-        assert!(tokio::time::Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
 
 #[tokio::test]
 async fn a_silent_workers_jobs_wait_again_uncharged() {
