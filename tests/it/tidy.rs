@@ -10,7 +10,7 @@ const DOCUMENTS: &[&str] =
     &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/API.md", "docs/GUARANTEES.md"];
 
 /// Paths that documents name and that are made when something runs.
-const MADE: &[&str] = &[".jetlane"];
+const MADE: &[&str] = &[".jetlane", "~/.cache/jetlane"];
 
 /// The longest file, tests apart.
 const LINES: usize = 450;
@@ -250,6 +250,7 @@ fn named_paths(text: &str) -> Vec<String> {
             quote.contains('/')
                 && !quote.contains([' ', '*', '<', '{', '$', ':', '=', '\n'])
                 && !quote.starts_with('/')
+                && !quote.starts_with("application/")
         })
         .map(|quote| quote.trim_end_matches('/').to_owned())
         .collect()
