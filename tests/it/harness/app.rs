@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jetlane_devstack::{Data, Nats, Settings, TestDatabase, database};
+use jetlane_tests::{Crashes, PATIENCE, Process, eventually};
 use reqwest::Client;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -10,8 +11,6 @@ use sqlx::postgres::PgPoolOptions;
 
 use super::client::{Body, Reply, client, method};
 use super::folder::Folder;
-use super::patience::{PATIENCE, eventually};
-use super::processes::{Crashes, Process};
 use super::program::Program;
 use super::setup::Setup;
 use super::watcher::Watcher;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use super::patience::PATIENCE;
+use jetlane_tests::PATIENCE;
 
 /// A run of the program: what it is to be, and the whole of its environment.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
+use jetlane_tests::{Crashes, Frame, Frames, PATIENCE};
 use reqwest::header::HeaderMap;
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
@@ -12,25 +13,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::events::{Event, kinds, without_repeats};
-use super::patience::PATIENCE;
-use super::processes::Crashes;
-
-/// One frame of a stream.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Frame {
-    pub(crate) id: String,
-    /// The name after `event:`, empty if there is none.
-    pub(crate) event: String,
-    pub(crate) data: String,
-    /// What follows a colon at the start of a line.
-    pub(crate) comment: Option<String>,
-    pub(crate) read_at: DateTime<Utc>,
-}
 
 /// What has been read so far.
 #[derive(Debug, Default)]
 struct Log {
-    frames: Vec<Frame>,
+    /// With the time at which each was read.
+    frames: Vec<(Frame, DateTime<Utc>)>,
     is_over: bool,
 }
 
@@ -63,15 +51,15 @@ impl Watcher {
 
     /// All frames so far.
     pub(crate) fn frames(&self) -> Vec<Frame> {
-        self.log.lock().unwrap().frames.clone()
+        self.log.lock().unwrap().frames.iter().map(|(frame, _)| frame.clone()).collect()
     }
 
     /// All events so far, as they came, repeats too.
     pub(crate) fn events_with_repeats(&self) -> Vec<Event> {
-        let frames = self.frames();
-        let events = frames.iter().filter_map(|frame| {
+        let frames = self.log.lock().unwrap().frames.clone();
+        let events = frames.iter().filter_map(|(frame, read_at)| {
             let json: Value = serde_json::from_str(&frame.data).ok()?;
-            Event::read(&frame.id, json, frame.read_at)
+            Event::read(&frame.id, json, *read_at)
         });
         events.collect()
     }
@@ -137,7 +125,7 @@ impl Watcher {
         what: &str,
         is_wanted: impl Fn(&Frame) -> bool,
     ) -> Frame {
-        self.until_log(what, |log| log.frames.iter().any(&is_wanted)).await;
+        self.until_log(what, |log| log.frames.iter().any(|(frame, _)| is_wanted(frame))).await;
         self.frames().into_iter().find(is_wanted).expect("it was there a moment ago")
     }
 
@@ -183,33 +171,15 @@ impl Watcher {
 /// Reads the stream to its end.
 async fn read(response: Response, log: Arc<Mutex<Log>>, grow: watch::Sender<()>) {
     let mut chunks = response.bytes_stream();
-    let mut buffer = Vec::new();
+    let mut frames = Frames::default();
     while let Some(Ok(chunk)) = chunks.next().await {
         let read_at = now();
-        buffer.extend_from_slice(&chunk);
-        while let Some(end) = buffer.windows(2).position(|pair| pair == b"\n\n") {
-            let text: Vec<u8> = buffer.drain(..end + 2).collect();
-            let frame = parse(&String::from_utf8(text).unwrap(), read_at);
-            log.lock().unwrap().frames.push(frame);
-        }
+        let read = frames.push(&chunk).into_iter().map(|frame| (frame, read_at));
+        log.lock().unwrap().frames.extend(read);
         grow.send_replace(());
     }
     log.lock().unwrap().is_over = true;
     grow.send_replace(());
-}
-
-fn parse(text: &str, read_at: DateTime<Utc>) -> Frame {
-    let mut frame = Frame { read_at, ..Frame::default() };
-    for line in text.lines() {
-        match line.split_once(':') {
-            Some(("", comment)) => frame.comment = Some(comment.trim().to_owned()),
-            Some(("id", id)) => id.trim().clone_into(&mut frame.id),
-            Some(("event", name)) => name.trim().clone_into(&mut frame.event),
-            Some(("data", data)) => data.trim().clone_into(&mut frame.data),
-            _ => {}
-        }
-    }
-    frame
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's own clock is the system's")]

@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Far longer than anything takes that is not itself about time.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What "at once" means on a machine with much else to do: far less than a
 /// sweep, far more than a wake-up.
-pub(crate) const PROMPT: Duration = Duration::from_secs(2);
+pub const PROMPT: Duration = Duration::from_secs(2);
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(15);
@@ -19,7 +19,7 @@ const POLL: Duration = Duration::from_millis(15);
 /// # Panics
 ///
 /// With `what` if there was none by then.
-pub(crate) async fn eventually<T>(
+pub async fn eventually<T>(
     what: &str,
     limit: Duration,
     mut probe: impl AsyncFnMut() -> Option<T>,

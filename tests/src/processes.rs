@@ -11,26 +11,35 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
-use super::patience::{PATIENCE, eventually};
+use crate::patience::{PATIENCE, eventually};
 
 /// How much of a log is worth printing.
 const TAIL: usize = 120;
 
 /// News of processes that ended although nobody asked them to.
 #[derive(Clone, Debug)]
-pub(crate) struct Crashes {
+pub struct Crashes {
     tell: Arc<watch::Sender<Option<String>>>,
     hear: watch::Receiver<Option<String>>,
 }
 
-impl Crashes {
-    pub(crate) fn new() -> Self {
+impl Default for Crashes {
+    fn default() -> Self {
         let (tell, hear) = watch::channel(None);
         Self { tell: Arc::new(tell), hear }
     }
+}
+
+impl Crashes {
+    /// Nothing has crashed.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
 
     /// What has crashed, if anything.
-    pub(crate) fn first(&self) -> Option<String> {
+    #[must_use]
+    pub fn first(&self) -> Option<String> {
         self.hear.borrow().clone()
     }
 
@@ -39,7 +48,7 @@ impl Crashes {
     /// # Panics
     ///
     /// If a process crashes.
-    pub(crate) async fn race<T>(&self, future: impl Future<Output = T>) -> T {
+    pub async fn race<T>(&self, future: impl Future<Output = T>) -> T {
         let mut hear = self.hear.clone();
         tokio::select! {
             biased;
@@ -51,7 +60,7 @@ impl Crashes {
 
 /// A running process of the product. Dropping it kills it and waits for its end.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     name: String,
     pid: Pid,
     log: PathBuf,
@@ -64,12 +73,12 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `command` with its output in a file of `folder`.
-    pub(crate) fn start(
-        name: &str,
-        mut command: Command,
-        folder: &Path,
-        crashes: &Crashes,
-    ) -> Self {
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start(name: &str, mut command: Command, folder: &Path, crashes: &Crashes) -> Self {
         let log = folder.join(format!("{name}.log"));
         let file = File::create(&log).unwrap();
         command.stdin(Stdio::piped()).stdout(file.try_clone().unwrap()).stderr(file);
@@ -95,8 +104,24 @@ impl Process {
         }
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// How it ended, if it has.
+    #[must_use]
+    pub fn end(&self) -> Option<ExitStatus> {
+        *self.end.borrow()
+    }
+
     /// Signals the process. From now on it may end.
-    pub(crate) fn signal(&self, signal: Signal) {
+    ///
+    /// # Panics
+    ///
+    /// If it may not be signalled.
+    pub fn signal(&self, signal: Signal) {
         self.is_end_expected.store(true, Ordering::Release);
         if self.end.borrow().is_none() {
             kill_process(self.pid, signal).unwrap();
@@ -104,12 +129,20 @@ impl Process {
     }
 
     /// Stops the process without ending it, until it is [thawed](Self::thaw).
-    pub(crate) fn freeze(&self) {
+    ///
+    /// # Panics
+    ///
+    /// If it has ended.
+    pub fn freeze(&self) {
         kill_process(self.pid, Signal::STOP).unwrap();
     }
 
     /// Lets a frozen process go on.
-    pub(crate) fn thaw(&self) {
+    ///
+    /// # Panics
+    ///
+    /// If it has ended.
+    pub fn thaw(&self) {
         kill_process(self.pid, Signal::CONT).unwrap();
     }
 
@@ -118,39 +151,55 @@ impl Process {
     /// # Panics
     ///
     /// If it does not end within `limit`.
-    pub(crate) async fn end_within(&self, limit: Duration) -> ExitStatus {
+    pub async fn end_within(&self, limit: Duration) -> ExitStatus {
+        match self.wait(limit).await {
+            Some(status) => status,
+            None => panic!("{} did not end within {limit:?}", self.name),
+        }
+    }
+
+    /// Waits for the end of the process; `None` if it does not come within `limit`.
+    pub async fn wait(&self, limit: Duration) -> Option<ExitStatus> {
         let mut end = self.end.clone();
         let ended = tokio::time::timeout(limit, end.wait_for(Option::is_some)).await;
-        let Ok(Ok(status)) = ended else {
-            panic!("{} did not end within {limit:?}", self.name);
-        };
-        status.expect("that is what was waited for")
+        ended.ok()?.ok().and_then(|status| *status)
     }
 
     /// Kills the process as power loss would, and waits until it is gone.
-    pub(crate) async fn kill(&self) {
+    pub async fn kill(&self) {
         self.signal(Signal::KILL);
         self.end_within(PATIENCE).await;
     }
 
     /// What it has logged.
-    pub(crate) fn logged(&self) -> String {
+    #[must_use]
+    pub fn logged(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// The address that it says it listens on.
-    pub(crate) async fn address(&self, crashes: &Crashes) -> String {
+    ///
+    /// # Panics
+    ///
+    /// If it does not say so in time, or a process crashes before.
+    pub async fn address(&self, crashes: &Crashes) -> String {
         let what = format!("{} says where it listens", self.name);
-        let address = eventually(&what, PATIENCE, async || {
-            let log = self.logged();
-            let (_, address) = log.split_once(" address=")?;
-            Some(address.split_whitespace().next()?.to_owned())
-        });
+        let address = eventually(&what, PATIENCE, async || self.told("address"));
         crashes.race(address).await
     }
 
+    /// The value of a field of its log, once it has written one.
+    #[must_use]
+    pub fn told(&self, field: &str) -> Option<String> {
+        let log = self.logged();
+        let (_, value) = log.split_once(&format!(" {field}="))?;
+        // A line that is not whole yet may hold half of it.
+        let (value, _) = value.split_once(char::is_whitespace)?;
+        Some(value.to_owned())
+    }
+
     /// Prints the end of its log, for who reads of a failure.
-    pub(crate) fn print_log(&self) {
+    pub fn print_log(&self) {
         let log = self.logged();
         let lines: Vec<_> = log.lines().collect();
         let tail = &lines[lines.len().saturating_sub(TAIL)..];

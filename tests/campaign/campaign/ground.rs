@@ -1,0 +1,91 @@
+//! What faults work with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use reqwest::Client;
+use rustix::process::Signal;
+
+use crate::args::Switch;
+use crate::history::History;
+use crate::load::Clients;
+use crate::violations::{Invariant, Violation};
+use crate::world::{Member, World};
+
+/// What a process gives its requests and attempts, and some more for itself.
+const END_LIMIT: Duration = Duration::from_secs(16);
+
+/// What faults work with.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pub(crate) world: Arc<World>,
+    pub(crate) history: Arc<History>,
+    pub(crate) clients: Arc<Clients>,
+    /// How many milliseconds the ledger's clock is ahead.
+    pub(crate) ledger_offset: AtomicI64,
+}
+
+impl Ground {
+    pub(super) fn new(
+        world: Arc<World>,
+        history: Arc<History>,
+        http: Client,
+        seed: u64,
+        idempotency: Switch,
+    ) -> Self {
+        let clients = Arc::new(Clients {
+            world: Arc::clone(&world),
+            history: Arc::clone(&history),
+            http,
+            seed,
+            idempotency,
+            troubles: Arc::default(),
+        });
+        Self { world, history, clients, ledger_offset: AtomicI64::new(0) }
+    }
+
+    /// How many calls found no answer, a bad one, or a late one.
+    pub(crate) fn troubles(&self) -> u64 {
+        self.clients.troubles.load(Ordering::Relaxed)
+    }
+
+    /// A connection to NATS past every proxy.
+    pub(crate) async fn nats(&self) -> anyhow::Result<async_nats::Client> {
+        Ok(async_nats::connect(&self.world.servers.nats_url).await?)
+    }
+
+    /// Tells a process to end, and sees that it does so in good order.
+    ///
+    /// # Errors
+    ///
+    /// If not even kill -9 ends it.
+    pub(crate) async fn end_in_good_order(&self, member: &Member) -> anyhow::Result<()> {
+        let name = member.latest().name.clone();
+        let blame = |what| self.history.blame(Violation::general(Invariant::Processes, what));
+        match member.end(Signal::TERM, END_LIMIT).await {
+            Ok(status) if status.success() => {}
+            Ok(status) => blame(format!("{name} was told to end and did with {status}")),
+            Err(error) => {
+                blame(format!("it was told to: {error:#}"));
+                member.kill().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts right whatever a fault that failed may have left.
+    pub(super) async fn restore(&self) -> anyhow::Result<()> {
+        self.world.servers.restore().await?;
+        for member in self.world.members() {
+            member.clear_up();
+            let life = member.latest();
+            if life.lives() {
+                life.thaw();
+            } else {
+                member.start_again().await?;
+            }
+        }
+        Ok(())
+    }
+}

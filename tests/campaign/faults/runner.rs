@@ -1,0 +1,95 @@
+//! Carrying out the schedule, and watching how things recover.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::time::{sleep, timeout};
+
+use super::{Episode, FaultKind, Felt};
+use crate::campaign::Ground;
+use crate::history::{Phase, Recovered};
+use crate::violations::{Invariant, Violation};
+
+/// How long a recovery is waited for, so that one that is too slow still has a
+/// figure.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// An episode that is over.
+#[derive(Clone, Debug)]
+pub(crate) struct Done {
+    pub(crate) faults: Vec<(FaultKind, Felt)>,
+    pub(crate) recovered: Recovered,
+}
+
+/// Carries out episodes until `deadline`, each once all has recovered from the
+/// one before.
+pub(crate) async fn carry_out(
+    ground: &Ground,
+    episodes: impl Iterator<Item = Episode>,
+    deadline: Instant,
+) -> Vec<Done> {
+    let mut done = Vec::new();
+    for episode in episodes {
+        if Instant::now() + episode.pause + episode.lasts > deadline {
+            break;
+        }
+        sleep(episode.pause).await;
+        match carry_out_one(ground, &episode).await {
+            Ok(one) => done.push(one),
+            Err(error) => {
+                let kinds: Vec<_> = episode.faults.iter().map(|f| f.kind.as_str()).collect();
+                let what = format!("{} could not be carried out: {error:#}", kinds.join("+"));
+                ground.history.blame(Violation::general(Invariant::Processes, what));
+                break;
+            }
+        }
+    }
+    done
+}
+
+async fn carry_out_one(ground: &Ground, episode: &Episode) -> anyhow::Result<Done> {
+    let kinds: Vec<_> = episode.faults.iter().map(|planned| planned.kind).collect();
+    let names: Vec<_> = kinds.iter().map(|kind| kind.as_str()).collect();
+    let note = |phase, more| ground.history.note("fault", phase, None, more);
+    note(Phase::Invoke, json!({ "kinds": names, "lasts_ms": episode.lasts.as_millis() }));
+
+    let mut faults: Vec<_> = episode.faults.iter().map(FaultKind::fault).collect();
+    for fault in &mut faults {
+        fault.inject(ground).await?;
+    }
+    sleep(episode.lasts).await;
+    for fault in faults.iter_mut().rev() {
+        fault.heal(ground).await?;
+    }
+    ground.history.lifted(ground.world.edge_urls(), ground.world.worker_ids());
+    let recovered = until_recovered(ground, episode, &names.join("+")).await;
+
+    let mut done = Done { faults: Vec::new(), recovered };
+    for (kind, fault) in kinds.into_iter().zip(&mut faults) {
+        let felt = fault.felt(ground).await;
+        note(Phase::Ok, json!({ "kind": kind.as_str(), felt.what: felt.count }));
+        done.faults.push((kind, felt));
+    }
+    note(Phase::Ok, json!({ "kinds": names, "recovered": format!("{recovered:?}") }));
+    Ok(done)
+}
+
+async fn until_recovered(ground: &Ground, episode: &Episode, name: &str) -> Recovered {
+    let limit = episode.recovery_limit();
+    if timeout(limit, ground.history.until_recovered()).await.is_ok() {
+        return ground.history.recovered();
+    }
+    let awaited = ground.history.awaited();
+    // An error says that it was waited for long enough.
+    let _ = timeout(PATIENCE, ground.history.until_recovered()).await;
+    let recovered = ground.history.recovered();
+    for (what, took, more) in recovered.parts() {
+        if took.is_some_and(|took| took <= limit + more) {
+            continue;
+        }
+        let took = took.map_or("never happened".to_owned(), |took| format!("took {took:?}"));
+        let what = format!("{limit:?} after {name}, {what}; it {took}; then awaited: {awaited}");
+        ground.history.blame(Violation::general(Invariant::Recovered, what));
+    }
+    recovered
+}

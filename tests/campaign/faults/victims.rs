@@ -1,0 +1,80 @@
+//! Whom a fault hits.
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use sqlx::PgPool;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use crate::campaign::Ground;
+use crate::world::Member;
+
+/// How long a worker may take to have something to lose.
+const LIMIT: Duration = Duration::from_secs(8);
+
+/// How often it is looked at.
+const POLL: Duration = Duration::from_millis(15);
+
+/// How many long jobs for each worker make sure that each runs some.
+const LONG_JOBS: usize = 3;
+
+/// One of them.
+pub(super) fn any<'a>(members: &'a [Member], rng: &mut StdRng) -> &'a Member {
+    &members[rng.random_range(0..members.len())]
+}
+
+/// Waits until the worker has just begun an attempt that takes long, which it
+/// is given for the purpose. Without one, it is hit all the same.
+pub(super) async fn until_busy(ground: &Ground, worker: &Member) {
+    let Some(id) = worker_id(worker) else { return };
+    let deadline = Instant::now() + LIMIT;
+    while Instant::now() < deadline {
+        let mut submits = JoinSet::new();
+        for _ in 0..LONG_JOBS * ground.world.workers.len() {
+            let clients = std::sync::Arc::clone(&ground.clients);
+            submits.spawn(async move { clients.submit_long().await });
+        }
+        let round = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < round {
+            if has_just_begun(&ground.world.ledger, id).await.unwrap_or(false) {
+                return;
+            }
+            sleep(POLL).await;
+        }
+        submits.join_all().await;
+    }
+}
+
+/// How many attempts the ledger says that the worker runs.
+pub(super) async fn running(ground: &Ground, worker: &Member) -> u64 {
+    let Some(id) = worker_id(worker) else { return 0 };
+    let count: Result<i64, _> =
+        sqlx::query_scalar("SELECT count(*) FROM jobs WHERE state = 'running' AND worker = $1")
+            .bind(id)
+            .fetch_one(&ground.world.ledger)
+            .await;
+    count.ok().and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
+}
+
+async fn has_just_begun(ledger: &PgPool, worker: Uuid) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (
+            SELECT FROM jobs
+            WHERE state = 'running'
+              AND worker = $1
+              AND (params->>'duration_ms')::int >= 1000
+              AND ledger_now() - started_at < interval '300 ms'
+        )",
+    )
+    .bind(worker)
+    .fetch_one(ledger)
+    .await
+}
+
+/// What the worker calls itself in the ledger.
+fn worker_id(worker: &Member) -> Option<Uuid> {
+    worker.latest().worker_id()?.parse().ok()
+}

