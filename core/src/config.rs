@@ -26,10 +26,14 @@
 
 mod edge;
 mod function;
+#[cfg(jetlane_mutants)]
+mod mutant;
 mod vars;
 mod worker;
 
 pub use edge::EdgeConfig;
 pub use function::FunctionConfig;
+#[cfg(jetlane_mutants)]
+pub use mutant::Mutant;
 pub use vars::{ConfigError, Vars};
 pub use worker::{SimulateConfig, WorkerConfig};

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jetlane_core::clock::Clock;
+#[cfg(jetlane_mutants)]
+use jetlane_core::config::Mutant;
 use jetlane_core::domain::Change;
 use jetlane_core::messaging::Messaging;
 use jetlane_core::outbox::{Announcer, OutboxMetrics};
@@ -81,6 +83,10 @@ impl App {
         &self,
         change: impl Future<Output = Result<T, ApiError>> + Send + 'static,
     ) -> Result<T, ApiError> {
+        #[cfg(jetlane_mutants)]
+        if Mutant::NoPoolGuard.is_on() {
+            return change.await;
+        }
         self.changes.spawn(change).await.map_err(|error| ApiError::Internal(error.into()))?
     }
 

@@ -12,6 +12,8 @@ use tokio_util::task::TaskTracker;
 
 use super::{Marker, OutboxMetrics};
 use crate::clock::Clock;
+#[cfg(jetlane_mutants)]
+use crate::config::Mutant;
 use crate::domain::{Change, Unsent};
 use crate::messaging::{Messaging, Receipt, Refusal};
 use crate::store::Ledger;
@@ -56,6 +58,12 @@ impl Announcer {
     /// stored is seen to in the background. Call it right after the commit:
     /// `committed_at` is stamped here.
     pub async fn announce(&self, change: Change) {
+        #[cfg(jetlane_mutants)]
+        if Mutant::NoOutbox.is_on() {
+            let ids = change.unsent.iter().map(|unsent| unsent.outbox_id).collect();
+            // An error leaves them to the relay.
+            let _ = self.mark.try_send(ids);
+        }
         let sent = self.send(change).await;
         if !sent.is_empty() {
             let this = self.clone();

@@ -5,15 +5,26 @@ mod attempts;
 mod duties;
 mod jobs;
 mod lanes;
+#[cfg(jetlane_mutants)]
+mod mutants;
 mod reading;
+
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, PgPool};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::keys::Key;
 use super::{StoreError, keys, migrate};
+#[cfg(jetlane_mutants)]
+use crate::config::Mutant;
 use crate::domain::Change;
+
+/// How long the server may keep a statement or a transaction waiting for its
+/// answer; longer than it works on a statement or waits for a lock.
+const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 
 /// The ledger. Clones share its connections.
 ///
@@ -48,8 +59,12 @@ impl Ledger {
     ///
     /// If it gives none within the acquire and statement time-outs.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query_scalar!(r#"SELECT 1 AS "one!""#).fetch_one(&self.pool).await?;
-        Ok(())
+        let connection = &mut *self.pool.acquire().await?;
+        limited(async {
+            sqlx::query_scalar!(r#"SELECT 1 AS "one!""#).fetch_one(connection).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Whether the schema is one that this process can work with.
@@ -58,7 +73,8 @@ impl Ledger {
     ///
     /// See above.
     pub async fn is_current(&self) -> Result<bool, StoreError> {
-        Ok(migrate::is_current(&mut *self.pool.acquire().await?).await?)
+        let connection = &mut *self.pool.acquire().await?;
+        limited(async { Ok(migrate::is_current(connection).await?) }).await
     }
 
     /// Runs `work` in a transaction of its own task, and commits if it succeeds.
@@ -69,24 +85,41 @@ impl Ledger {
             + Send
             + 'static,
     {
-        let pool = self.pool.clone();
-        self.transactions
-            .spawn(async move {
-                let mut transaction = pool.begin().await?;
-                match work(&mut transaction).await {
-                    Ok(value) => {
-                        transaction.commit().await?;
-                        Ok(value)
-                    }
-                    Err(error) => {
-                        // Now, not when the connection is used next: it holds locks.
-                        transaction.rollback().await?;
-                        Err(error)
-                    }
-                }
-            })
-            .await
-            .map_err(|_| StoreError::Abandoned)?
+        let transaction = limited(transaction(self.pool.clone(), work));
+        #[cfg(jetlane_mutants)]
+        if Mutant::NoPoolGuard.is_on() {
+            return transaction.await;
+        }
+        self.transactions.spawn(transaction).await.map_err(|_| StoreError::Abandoned)?
+    }
+}
+
+/// What `work` yields, unless that takes far longer than the server's own
+/// limits allow: then its peer is gone without a word, and dropping it half-way
+/// has the pool close its connection. Without this, such connections were all
+/// that a pool had for as long as the system takes to notice.
+async fn limited<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    timeout(ANSWER_LIMIT, work)
+        .await
+        .map_err(|elapsed| StoreError::Database(sqlx::Error::Io(elapsed.into())))?
+}
+
+/// A transaction from its begin to its end.
+async fn transaction<T, F>(pool: PgPool, work: F) -> Result<T, StoreError>
+where
+    F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>>,
+{
+    let mut transaction = pool.begin().await?;
+    match work(&mut transaction).await {
+        Ok(value) => {
+            transaction.commit().await?;
+            Ok(value)
+        }
+        Err(error) => {
+            // Now, not when the connection is used next: it holds locks.
+            transaction.rollback().await?;
+            Err(error)
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use sqlx::{Connection, Executor, PgPool};
 use tokio::time::{error::Elapsed, timeout};
 
 use super::StoreError;
+#[cfg(jetlane_mutants)]
+use crate::config::Mutant;
 
 /// How a process connects to the ledger.
 #[derive(Clone, Debug)]
@@ -50,8 +52,8 @@ pub fn connect_lazy(settings: &PoolSettings) -> Result<PgPool, StoreError> {
     let options: PgConnectOptions = settings.url.parse::<PgConnectOptions>()?;
     // A statement that hangs must not hold a connection, or a row, for ever.
     let options = options.application_name(settings.application_name).options([
-        ("statement_timeout", "15s"),
-        ("lock_timeout", "5s"),
+        ("statement_timeout", "5s"),
+        ("lock_timeout", "4s"),
         ("idle_in_transaction_session_timeout", "10s"),
     ]);
 
@@ -73,6 +75,10 @@ pub fn connect_lazy(settings: &PoolSettings) -> Result<PgPool, StoreError> {
         })
         .after_release(|connection, _| {
             Box::pin(async move {
+                #[cfg(jetlane_mutants)]
+                if Mutant::NoPoolGuard.is_on() {
+                    return Ok(true);
+                }
                 // A `begin` that was dropped half-way leaves the connection in
                 // a transaction that sqlx does not know of; the next
                 // borrower's write would be acknowledged and then lost. Alone,

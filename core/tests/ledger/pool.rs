@@ -1,8 +1,21 @@
-use futures_util::FutureExt;
-use jetlane_core::store::connect;
-use sqlx::{Connection, Row};
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::given::{given_a_ledger, settings};
+use futures_util::FutureExt;
+use jetlane_core::domain::TenantName;
+use jetlane_core::store::{Ledger, connect};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgPool, Row};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::given::{given_a_ledger, job, settings};
+
+/// More than a call may take whose peer is silent, and its connection to go.
+const GIVEN_UP: Duration = Duration::from_secs(10);
 
 /// A dropped `begin` leaves a transaction that the client does not know of.
 /// Without the pool's guard, about one borrower in twenty gets it.
@@ -29,4 +42,73 @@ async fn a_cancelled_begin_leaves_no_transaction_to_the_next_borrower() {
             "the next borrower was inside a transaction it did not begin"
         );
     }
+}
+
+/// A connection through which nothing comes any more, and which nobody closes,
+/// must not be all that a pool has: neither for a statement nor for a
+/// transaction.
+#[tokio::test]
+async fn a_connection_that_went_silent_is_given_up_and_replaced() {
+    let given = given_a_ledger().await;
+    let tenant = TenantName::default();
+    let (address, silence, _road) = given_a_road_that_falls_silent(&given.url).await;
+    let url = with_address(&given.url, address);
+    let pool = connect(&settings(&url, 1)).await.unwrap();
+    let ledger = Ledger::new(pool.clone());
+
+    let id = job("any").id;
+    until_idle(&pool).await;
+    silence.send(1).unwrap();
+    let find = timeout(GIVEN_UP, ledger.find(&tenant, id)).await;
+    assert!(find.expect("the call ended").unwrap_err().is_unavailable());
+    assert!(timeout(GIVEN_UP, ledger.find(&tenant, id)).await.unwrap().unwrap().is_none());
+
+    until_idle(&pool).await;
+    silence.send(2).unwrap();
+    let cancel = timeout(GIVEN_UP, ledger.cancel(&tenant, id)).await;
+    assert!(cancel.expect("the call ended").unwrap_err().is_unavailable());
+    assert!(timeout(GIVEN_UP, ledger.cancel(&tenant, id)).await.unwrap().is_ok());
+}
+
+/// Connections go back to their pool beside what their borrower does next.
+async fn until_idle(pool: &PgPool) {
+    while pool.num_idle() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// An address that leads to the server. Connections made before `silence` was
+/// last sent stay open, and nothing comes through.
+async fn given_a_road_that_falls_silent(
+    url: &str,
+) -> (SocketAddr, watch::Sender<u32>, JoinSet<()>) {
+    let options: PgConnectOptions = url.parse().unwrap();
+    let server = (options.get_host().to_owned(), options.get_port());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (silence, is_silent) = watch::channel(0);
+
+    let mut road = JoinSet::new();
+    road.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(&server).await.unwrap();
+            let mut is_silent = is_silent.clone();
+            is_silent.mark_unchanged();
+            connections.spawn(async move {
+                tokio::select! {
+                    biased;
+                    Ok(()) = is_silent.changed() => std::future::pending().await,
+                    _ = copy_bidirectional(&mut near, &mut far) => {}
+                }
+            });
+        }
+    });
+    (address, silence, road)
+}
+
+fn with_address(url: &str, address: SocketAddr) -> String {
+    let options: PgConnectOptions = url.parse().unwrap();
+    let from = format!("{}:{}", options.get_host(), options.get_port());
+    url.replacen(&from, &address.to_string(), 1)
 }

@@ -8,6 +8,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
+#[cfg(jetlane_mutants)]
+use jetlane_core::config::Mutant;
 use jetlane_core::domain::JobId;
 use jetlane_core::store::FeedFilter;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -71,6 +73,10 @@ pub(crate) async fn of_job(
 /// What is asked for of the past. The header wins: a browser that reconnects
 /// repeats the query it began with.
 fn past(headers: &HeaderMap, query: &Query) -> Result<Option<Past>, ApiError> {
+    #[cfg(jetlane_mutants)]
+    if Mutant::ResumeIgnored.is_on() && headers.contains_key("last-event-id") {
+        return Ok(Some(Past::None));
+    }
     let id = match headers.get("last-event-id").map(HeaderValue::to_str) {
         Some(Ok(text)) => Some(text),
         Some(Err(_)) => return Ok(Some(Past::AfterUnknown)),

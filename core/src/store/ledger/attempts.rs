@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Ledger, readmit_after};
+#[cfg(jetlane_mutants)]
+use super::mutants;
+use super::{Ledger, limited, readmit_after};
 use crate::domain::{Change, Claimed, Frees, LaneName, Settlement, Share, WorkerId};
 use crate::store::{
     Claim, Claims, Held, Renewed, StoreError, claim, isolate, lanes, renew, settle, workers,
@@ -19,7 +21,7 @@ impl Ledger {
     ///
     /// As all. Jobs that were claimed after all are given back by the reaper.
     pub async fn claim(&self, request: &Claim) -> Result<Claims, StoreError> {
-        claim::claim(&mut *self.pool.acquire().await?, request).await
+        limited(claim::claim(&mut *self.pool.acquire().await?, request)).await
     }
 
     /// The tenants of whom jobs are claimable in the lane, with their shares.
@@ -28,7 +30,7 @@ impl Ledger {
     ///
     /// As all.
     pub async fn shares(&self, lane: &LaneName) -> Result<Vec<Share>, StoreError> {
-        lanes::shares(&mut *self.pool.acquire().await?, lane).await
+        limited(lanes::shares(&mut *self.pool.acquire().await?, lane)).await
     }
 
     /// Reserves a job that is to run alone; see [`Self::claim_isolated`].
@@ -42,7 +44,7 @@ impl Ledger {
         lane: &LaneName,
         worker: WorkerId,
     ) -> Result<bool, StoreError> {
-        isolate::reserve(&mut *self.pool.acquire().await?, lane, worker).await
+        limited(isolate::reserve(&mut *self.pool.acquire().await?, lane, worker)).await
     }
 
     /// Leases the reserved job to the worker, which holds nothing else. `None`
@@ -83,7 +85,7 @@ impl Ledger {
         held: &[Held],
         lease: Duration,
     ) -> Result<Vec<Renewed>, StoreError> {
-        renew::renew(&mut *self.pool.acquire().await?, worker, held, lease).await
+        limited(renew::renew(&mut *self.pool.acquire().await?, worker, held, lease)).await
     }
 
     /// Ends an attempt. An empty change means that the attempt was superseded
@@ -93,8 +95,11 @@ impl Ledger {
     ///
     /// As all; settling again does no harm.
     pub async fn settle(&self, settlement: Settlement) -> Result<Change, StoreError> {
+        #[cfg(jetlane_mutants)]
+        let settlement =
+            limited(mutants::settlement(&mut *self.pool.acquire().await?, settlement)).await?;
         if settlement.frees == Frees::Slot {
-            return settle::settle(&mut *self.pool.acquire().await?, &settlement).await;
+            return limited(settle::settle(&mut *self.pool.acquire().await?, &settlement)).await;
         }
         self.transact(move |connection| {
             Box::pin(async move {
@@ -111,7 +116,7 @@ impl Ledger {
     ///
     /// See above.
     pub async fn register_lanes(&self, lanes: &[LaneName]) -> Result<(), StoreError> {
-        lanes::register(&mut *self.pool.acquire().await?, lanes).await
+        limited(lanes::register(&mut *self.pool.acquire().await?, lanes)).await
     }
 
     /// Enters a worker, or moves its heartbeat.
@@ -120,7 +125,7 @@ impl Ledger {
     ///
     /// See above.
     pub async fn register_worker(&self, worker: WorkerId, slots: i32) -> Result<(), StoreError> {
-        workers::register(&mut *self.pool.acquire().await?, worker, slots).await
+        limited(workers::register(&mut *self.pool.acquire().await?, worker, slots)).await
     }
 
     /// Strikes out a worker that holds nothing.
@@ -129,6 +134,6 @@ impl Ledger {
     ///
     /// See above.
     pub async fn remove_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
-        workers::remove(&mut *self.pool.acquire().await?, worker).await
+        limited(workers::remove(&mut *self.pool.acquire().await?, worker)).await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Ledger, readmit_after};
+use super::{Ledger, limited, readmit_after};
 use crate::store::{
     Due, Promoted, Pruned, Reaped, Retention, StoreError, outbox, promote, prune, reap,
 };
@@ -17,7 +17,8 @@ impl Ledger {
     /// announced then: the relay does it.
     pub async fn promote(&self) -> Result<Promoted, StoreError> {
         let mut change =
-            promote::promote(&mut *self.pool.acquire().await?, promote::Due::Unkeyed).await?;
+            limited(promote::promote(&mut *self.pool.acquire().await?, promote::Due::Unkeyed))
+                .await?;
         let keyed = self
             .transact(|connection| {
                 Box::pin(async move {
@@ -29,7 +30,7 @@ impl Ledger {
             })
             .await?;
         change.extend(keyed.unsent);
-        let next_due_in = promote::next_due_in(&mut *self.pool.acquire().await?).await?;
+        let next_due_in = limited(promote::next_due_in(&mut *self.pool.acquire().await?)).await?;
         Ok(Promoted { change, next_due_in })
     }
 
@@ -58,12 +59,12 @@ impl Ledger {
     /// As all; pruning again does no harm.
     pub async fn prune(&self, retention: &Retention) -> Result<Pruned, StoreError> {
         let connection = &mut *self.pool.acquire().await?;
-        prune::make_event_partitions(connection).await?;
+        limited(prune::make_event_partitions(connection)).await?;
         Ok(Pruned {
-            jobs: prune::jobs(connection, retention).await?,
-            idempotency_keys: prune::idempotency_keys(connection, retention).await?,
-            workers: prune::workers(connection, retention).await?,
-            event_partitions: prune::drop_event_partitions(connection, retention).await?,
+            jobs: limited(prune::jobs(connection, retention)).await?,
+            idempotency_keys: limited(prune::idempotency_keys(connection, retention)).await?,
+            workers: limited(prune::workers(connection, retention)).await?,
+            event_partitions: limited(prune::drop_event_partitions(connection, retention)).await?,
         })
     }
 
@@ -73,7 +74,7 @@ impl Ledger {
     ///
     /// See above; what stays is published again.
     pub async fn strike_out(&self, outbox_ids: &[i64]) -> Result<(), StoreError> {
-        outbox::strike_out(&mut *self.pool.acquire().await?, outbox_ids).await
+        limited(outbox::strike_out(&mut *self.pool.acquire().await?, outbox_ids)).await
     }
 
     /// Takes rows of the outbox that are due, for `hold`.
@@ -82,7 +83,7 @@ impl Ledger {
     ///
     /// See above; what was taken is due again after `hold`.
     pub async fn take_due(&self, limit: i64, hold: Duration) -> Result<Vec<Due>, StoreError> {
-        outbox::take_due(&mut *self.pool.acquire().await?, limit, hold).await
+        limited(outbox::take_due(&mut *self.pool.acquire().await?, limit, hold)).await
     }
 
     /// Counts a refusal by NATS against rows of the outbox. Returns how many
@@ -92,7 +93,7 @@ impl Ledger {
     ///
     /// See above.
     pub async fn count_refusals(&self, outbox_ids: &[i64]) -> Result<u64, StoreError> {
-        outbox::count_refusals(&mut *self.pool.acquire().await?, outbox_ids).await
+        limited(outbox::count_refusals(&mut *self.pool.acquire().await?, outbox_ids)).await
     }
 
     /// How long until a row of the outbox is due; `None` if nothing is owed.
@@ -101,6 +102,6 @@ impl Ledger {
     ///
     /// See above.
     pub async fn outbox_due_in(&self) -> Result<Option<Duration>, StoreError> {
-        outbox::next_due_in(&mut *self.pool.acquire().await?).await
+        limited(outbox::next_due_in(&mut *self.pool.acquire().await?)).await
     }
 }

@@ -2,7 +2,11 @@
 
 use sqlx::PgConnection;
 
-use super::{Ledger, readmit_after, readmit_one};
+#[cfg(jetlane_mutants)]
+use super::mutants;
+use super::{Ledger, limited, readmit_after, readmit_one};
+#[cfg(jetlane_mutants)]
+use crate::config::Mutant;
 use crate::domain::{Change, Job, JobId, JobPatch, JobState, NewJob, TenantName};
 use crate::store::accept::Written;
 use crate::store::{
@@ -19,8 +23,12 @@ impl Ledger {
     /// As all: [`StoreError::Database`] leaves unknown whether they were
     /// accepted; those with an idempotency key may be offered again.
     pub async fn accept(&self, new: Vec<NewJob>) -> Result<(Vec<Acceptance>, Change), StoreError> {
+        #[cfg(jetlane_mutants)]
+        if Mutant::AckBeforeCommit.is_on() {
+            return mutants::accept(self, new).await;
+        }
         if new.iter().all(|job| job.concurrency_key.is_none()) {
-            return accept_each(&mut *self.pool.acquire().await?, &new).await;
+            return limited(accept_each(&mut *self.pool.acquire().await?, &new)).await;
         }
         self.transact(move |connection| {
             Box::pin(async move {
@@ -154,7 +162,7 @@ impl Ledger {
     ///
     /// See above.
     pub async fn find(&self, tenant: &TenantName, id: JobId) -> Result<Option<Job>, StoreError> {
-        find::find(&mut *self.pool.acquire().await?, tenant, id).await
+        limited(find::find(&mut *self.pool.acquire().await?, tenant, id)).await
     }
 
     /// A tenant's jobs, newest first, at most `limit`, only those older than `before`.
@@ -169,7 +177,7 @@ impl Ledger {
         before: Option<JobId>,
         limit: i64,
     ) -> Result<Vec<Job>, StoreError> {
-        list::list(&mut *self.pool.acquire().await?, tenant, filter, before, limit).await
+        limited(list::list(&mut *self.pool.acquire().await?, tenant, filter, before, limit)).await
     }
 
     /// A tenant's dead letters, newest job first, at most `limit`, only those
@@ -185,7 +193,8 @@ impl Ledger {
         before: Option<JobId>,
         limit: i64,
     ) -> Result<Vec<Job>, StoreError> {
-        redrive::list(&mut *self.pool.acquire().await?, tenant, filter, before, limit).await
+        limited(redrive::list(&mut *self.pool.acquire().await?, tenant, filter, before, limit))
+            .await
     }
 
     /// Gives dead letters another chance. The change tells which they were.
@@ -214,12 +223,12 @@ impl Ledger {
     ///
     /// As all; asking again does no harm.
     pub async fn purge(&self, tenant: &TenantName, ids: &[JobId]) -> Result<Change, StoreError> {
-        redrive::purge(&mut *self.pool.acquire().await?, tenant, ids).await
+        limited(redrive::purge(&mut *self.pool.acquire().await?, tenant, ids)).await
     }
 }
 
 /// Writes jobs, and finds out why some were not written.
-async fn accept_each(
+pub(super) async fn accept_each(
     connection: &mut PgConnection,
     new: &[NewJob],
 ) -> Result<(Vec<Acceptance>, Change), StoreError> {

@@ -1,6 +1,6 @@
 //! What operators do: lanes, shares and limits.
 
-use super::Ledger;
+use super::{Ledger, limited};
 use crate::domain::{Change, ConcurrencyLimit, Lane, LaneName, LanePatch, Share, TenantName};
 use crate::store::keys::Key;
 use crate::store::{StoreError, keys, lanes};
@@ -15,7 +15,7 @@ impl Ledger {
     ///
     /// As all.
     pub async fn lanes(&self) -> Result<Vec<Lane>, StoreError> {
-        lanes::list(&mut *self.pool.acquire().await?, None).await
+        limited(lanes::list(&mut *self.pool.acquire().await?, None)).await
     }
 
     /// A lane, if there is one of this name.
@@ -24,7 +24,7 @@ impl Ledger {
     ///
     /// As all.
     pub async fn lane(&self, name: &LaneName) -> Result<Option<Lane>, StoreError> {
-        Ok(lanes::list(&mut *self.pool.acquire().await?, Some(name)).await?.pop())
+        Ok(limited(lanes::list(&mut *self.pool.acquire().await?, Some(name))).await?.pop())
     }
 
     /// Makes a lane, unless there is one of this name.
@@ -33,7 +33,7 @@ impl Ledger {
     ///
     /// As all.
     pub async fn make_lane(&self, name: &LaneName) -> Result<(), StoreError> {
-        lanes::register(&mut *self.pool.acquire().await?, std::slice::from_ref(name)).await
+        limited(lanes::register(&mut *self.pool.acquire().await?, std::slice::from_ref(name))).await
     }
 
     /// Changes a lane's policy. The change rings the lane, since more may be
@@ -68,7 +68,7 @@ impl Ledger {
             .await?;
         if is_ranked_anew && change.is_some() {
             let connection = &mut *self.pool.acquire().await?;
-            while lanes::rank_anew(&mut *connection, name, RANKED).await? > 0 {}
+            while limited(lanes::rank_anew(&mut *connection, name, RANKED)).await? > 0 {}
         }
         Ok(change)
     }
@@ -79,7 +79,7 @@ impl Ledger {
     ///
     /// As all; pausing again does no harm.
     pub async fn pause_lane(&self, name: &LaneName) -> Result<bool, StoreError> {
-        lanes::pause(&mut *self.pool.acquire().await?, name).await
+        limited(lanes::pause(&mut *self.pool.acquire().await?, name)).await
     }
 
     /// Gives a lane's jobs out again. The change is empty if it was not paused.
@@ -88,7 +88,7 @@ impl Ledger {
     ///
     /// As all; resuming again does no harm.
     pub async fn resume_lane(&self, name: &LaneName) -> Result<Change, StoreError> {
-        lanes::resume(&mut *self.pool.acquire().await?, name).await
+        limited(lanes::resume(&mut *self.pool.acquire().await?, name)).await
     }
 
     /// Sets a tenant's share of a lane.
@@ -97,7 +97,7 @@ impl Ledger {
     ///
     /// [`StoreError::UnknownLane`], and then nothing was written; else as all.
     pub async fn set_share(&self, lane: &LaneName, share: &Share) -> Result<(), StoreError> {
-        lanes::set_share(&mut *self.pool.acquire().await?, lane, share).await
+        limited(lanes::set_share(&mut *self.pool.acquire().await?, lane, share)).await
     }
 
     /// Sets how many jobs of a tenant's concurrency key run at once. What it

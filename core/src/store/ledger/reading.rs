@@ -1,6 +1,6 @@
 //! What watchers are told from the ledger.
 
-use super::Ledger;
+use super::{Ledger, limited};
 use crate::domain::{Event, TenantName};
 use crate::store::{FeedFilter, FeedHead, FeedKey, StoreError, feed};
 
@@ -11,7 +11,7 @@ impl Ledger {
     ///
     /// As all.
     pub async fn event_horizon(&self) -> Result<i64, StoreError> {
-        feed::horizon(&mut *self.pool.acquire().await?).await
+        limited(feed::horizon(&mut *self.pool.acquire().await?)).await
     }
 
     /// The mark below which no event can appear any more: a ledger transaction.
@@ -20,7 +20,7 @@ impl Ledger {
     ///
     /// See above.
     pub async fn low_water(&self) -> Result<i64, StoreError> {
-        feed::low_water(&mut *self.pool.acquire().await?).await
+        limited(feed::low_water(&mut *self.pool.acquire().await?)).await
     }
 
     /// The names of all events from the transaction `from` on, and the mark.
@@ -29,7 +29,7 @@ impl Ledger {
     ///
     /// See above.
     pub async fn feed_head(&self, from: i64) -> Result<FeedHead, StoreError> {
-        feed::head(&mut *self.pool.acquire().await?, from).await
+        limited(feed::head(&mut *self.pool.acquire().await?, from)).await
     }
 
     /// The named events that are there, in the order of the feed.
@@ -38,7 +38,7 @@ impl Ledger {
     ///
     /// See above.
     pub async fn feed_events(&self, keys: &[FeedKey]) -> Result<Vec<Event>, StoreError> {
-        feed::events(&mut *self.pool.acquire().await?, keys).await
+        limited(feed::events(&mut *self.pool.acquire().await?, keys)).await
     }
 
     /// A tenant's events after a place in the feed and of transactions below
@@ -55,6 +55,7 @@ impl Ledger {
         below: i64,
         limit: i64,
     ) -> Result<Vec<Event>, StoreError> {
-        feed::replay(&mut *self.pool.acquire().await?, tenant, filter, after, below, limit).await
+        limited(feed::replay(&mut *self.pool.acquire().await?, tenant, filter, after, below, limit))
+            .await
     }
 }

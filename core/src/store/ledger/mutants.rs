@@ -1,0 +1,55 @@
+//! Ledgers that are broken on purpose; see [`Mutant`].
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use super::Ledger;
+use super::jobs::accept_each;
+use super::readmit_after;
+use crate::config::Mutant;
+use crate::domain::{Change, Lease, NewJob, Settlement};
+use crate::store::{Acceptance, StoreError, isolate};
+
+/// How long a job that was answered for stays uncommitted.
+const LATE: Duration = Duration::from_millis(200);
+
+/// The settlement as a ledger that does not look at the attempt, or at the
+/// state, would take it: either is made to fit.
+pub(super) async fn settlement(
+    connection: &mut PgConnection,
+    mut settlement: Settlement,
+) -> Result<Settlement, StoreError> {
+    let Lease { job_id, attempt } = settlement.lease;
+    if Mutant::NoFence.is_on() {
+        settlement.lease = isolate::claimed(&mut *connection, job_id).await?.lease;
+    }
+    if Mutant::SettleWithoutState.is_on() {
+        sqlx::query(
+            "UPDATE jobs
+             SET state = 'running', lease_expires_at = ledger_now(), finished_at = NULL,
+                 result = NULL, held_by_key = false
+             WHERE id = $1 AND attempt = $2 AND state <> 'running'",
+        )
+        .bind(job_id.0)
+        .bind(attempt)
+        .execute(connection)
+        .await?;
+    }
+    Ok(settlement)
+}
+
+/// Accepts jobs and commits them later, if all goes well.
+pub(super) async fn accept(
+    ledger: &Ledger,
+    new: Vec<NewJob>,
+) -> Result<(Vec<Acceptance>, Change), StoreError> {
+    let mut transaction = ledger.pool.begin().await?;
+    let (answers, change) = accept_each(&mut transaction, &new).await?;
+    let change = readmit_after(&mut transaction, change).await?;
+    ledger.transactions.spawn(async move {
+        tokio::time::sleep(LATE).await;
+        transaction.commit().await
+    });
+    Ok((answers, change))
+}
