@@ -3,12 +3,14 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use crate::faults::FaultKind;
+use crate::faults::{FaultKind, all_feasible, feasible};
+use crate::mutants::Mutant;
 
 /// Breaks everything while jobs run, and checks that nothing was lost.
 ///
 /// Exits with 0 if no invariant was violated and every kind of fault that was
 /// carried out had an effect, with 1 if not, and with 2 if it could not be run.
+/// With a mutant, exits with 0 if that was caught.
 #[derive(Debug, clap::Parser)]
 #[command(name = "campaign", max_term_width = 100)]
 pub(crate) struct Args {
@@ -35,6 +37,11 @@ pub(crate) struct Args {
     /// No faults at all, to see what the machine can do
     #[arg(long, conflicts_with = "faults")]
     pub(crate) no_faults: bool,
+
+    /// Run this variant, which is broken on purpose, under the faults that bring it out; the
+    /// program must be one that was built with the variants
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["faults", "no_faults"])]
+    pub(crate) mutant: Option<Mutant>,
 
     /// How many workers
     #[arg(long, default_value_t = 3)]
@@ -69,12 +76,20 @@ pub(crate) enum Switch {
 }
 
 impl Args {
-    /// The kinds of faults that were asked for; all of them unless said otherwise.
-    pub(crate) fn kinds(&self) -> &[FaultKind] {
+    /// The kinds of faults that were asked for, all that are feasible here unless
+    /// said otherwise; and what keeps others from being so.
+    ///
+    /// # Errors
+    ///
+    /// If one that was asked for is not feasible here.
+    pub(crate) fn kinds(&self) -> anyhow::Result<(Vec<FaultKind>, Vec<String>)> {
+        if let Some(mutant) = self.mutant {
+            return Ok((all_feasible(mutant.faults())?, Vec::new()));
+        }
         match self.faults.as_slice() {
-            [] if self.no_faults => &[],
-            [] => FaultKind::ALL,
-            kinds => kinds,
+            [] if self.no_faults => Ok(Default::default()),
+            [] => Ok(feasible(FaultKind::ALL)),
+            kinds => Ok((all_feasible(kinds)?, Vec::new())),
         }
     }
 }

@@ -18,12 +18,12 @@ pub(crate) use quiesce::Quiet;
 
 use crate::args::Args;
 use crate::checker::{Evidence, check};
-use crate::faults::{Done, carry_out, episodes};
+use crate::faults::{Done, FaultKind, carry_out, episodes};
 use crate::history::History;
 use crate::load::{http_client, keep_submitting};
 use crate::report::Report;
 use crate::watching::{Feed, Watchers, listen};
-use crate::world::{Member, Pressure, World, keep_gauges};
+use crate::world::{Member, Pressure, Storage, World, keep_gauges};
 
 /// How long jobs run before the first fault.
 const WARM_UP: Duration = Duration::from_secs(3);
@@ -39,7 +39,6 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(110);
 pub(crate) struct Campaign {
     ground: Ground,
     watchers: Watchers,
-    feed: Arc<Feed>,
     pressure: Arc<Pressure>,
     folder: PathBuf,
     /// Hears the feed, and looks at the processes.
@@ -61,10 +60,20 @@ impl Campaign {
     }
 
     /// Brings up everything but load and faults.
-    async fn raise(args: &Args, seed: u64, folder: PathBuf) -> anyhow::Result<Self> {
+    async fn raise(
+        args: &Args,
+        seed: u64,
+        kinds: &[FaultKind],
+        folder: PathBuf,
+    ) -> anyhow::Result<Self> {
         let history = Arc::new(History::new(&folder.join("history.jsonl"))?);
         let http = http_client();
-        let world = Arc::new(World::start(args, &folder, &http).await?);
+        let storage = if kinds.contains(&FaultKind::PowerLost) {
+            Storage::DiskOfTheirOwn
+        } else {
+            Storage::Ordinary
+        };
+        let world = Arc::new(World::start(args, storage, &folder, &http).await?);
 
         let feed = Arc::new(Feed::default());
         let mut beside = JoinSet::new();
@@ -75,19 +84,19 @@ impl Campaign {
         if !watchers.until_begun(BEGIN_LIMIT).await {
             bail!("not every watcher had a first frame within {BEGIN_LIMIT:?}");
         }
-        let ground = Ground::new(world, history, http, seed, args.idempotency);
-        Ok(Self { ground, watchers, feed, pressure, folder, beside })
+        let ground = Ground::new(world, history, Arc::clone(&feed), http, seed, args.idempotency);
+        Ok(Self { ground, watchers, pressure, folder, beside })
     }
 
     /// Submits jobs and breaks things for as long as was asked for.
-    async fn rage(&self, args: &Args, seed: u64) -> anyhow::Result<Vec<Done>> {
+    async fn rage(&self, args: &Args, seed: u64, kinds: &[FaultKind]) -> anyhow::Result<Vec<Done>> {
         let deadline = Instant::now() + Duration::from_secs(args.seconds);
         let stop = CancellationToken::new();
         let mut load = JoinSet::new();
         load.spawn(keep_submitting(Arc::clone(&self.ground.clients), args.rate, stop.clone()));
 
         sleep(WARM_UP).await;
-        let done = carry_out(&self.ground, episodes(seed, args.kinds()), deadline).await;
+        let done = carry_out(&self.ground, episodes(seed, kinds), deadline).await;
         sleep(deadline.saturating_duration_since(Instant::now())).await;
 
         stop.cancel();
@@ -99,8 +108,9 @@ impl Campaign {
 
     /// Lets everything come to rest, ends the product, and checks.
     async fn judge(mut self, args: &Args, seed: u64, done: Vec<Done>) -> anyhow::Result<Report> {
-        let Self { ground, watchers, feed, pressure, folder, beside } = &mut self;
+        let Self { ground, watchers, pressure, folder, beside } = &mut self;
         let (quiet, ledger) = quiesce::come_to_rest(ground, watchers).await?;
+        ground.read_stream().await.context("cannot read the stream of events")?;
         beside.shutdown().await;
         for member in ground.world.members() {
             ground.end_in_good_order(member).await?;
@@ -111,7 +121,7 @@ impl Campaign {
             blamed: ground.history.blamed(),
             ledger,
             watched: watchers.logs.iter().map(|log| log.watched()).collect(),
-            feed: feed.told(),
+            feed: ground.feed.told(),
             resumes: watchers.resumes(),
             pressure: pressure.lock().unwrap().clone(),
             done,
@@ -120,7 +130,7 @@ impl Campaign {
         };
         let violations = check(&evidence);
         let mut report = Report::new(args, seed, &ground.world.versions, &evidence, violations);
-        if args.keep || !report.violations.is_empty() {
+        if args.keep || !report.is_as_it_must_be() {
             report.kept = Some(folder.clone());
         } else {
             std::fs::remove_dir_all(folder).context("cannot remove the logs")?;
@@ -133,9 +143,13 @@ async fn carry_out_whole(args: &Args, seed: u64) -> anyhow::Result<Report> {
     let folder = std::env::temp_dir().join(format!("jetlane-campaign-{}", Uuid::now_v7().simple()));
     std::fs::create_dir(&folder).context("cannot make a folder for logs")?;
     eprintln!("campaign: logs and history are in {}", folder.display());
+    let (kinds, left_out) = args.kinds()?;
+    for what in left_out {
+        eprintln!("campaign: left out: {what}");
+    }
 
-    let campaign = Campaign::raise(args, seed, folder).await?;
-    let done = campaign.rage(args, seed).await?;
+    let campaign = Campaign::raise(args, seed, &kinds, folder).await?;
+    let done = campaign.rage(args, seed, &kinds).await?;
     campaign.judge(args, seed, done).await
 }
 

@@ -6,11 +6,14 @@
 mod bells;
 mod clients;
 mod clock;
+mod disk;
 mod edges;
 mod kind;
+mod means;
 mod nats;
 mod network;
 mod postgres;
+mod power;
 mod runner;
 mod schedule;
 mod victims;
@@ -19,6 +22,7 @@ mod workers;
 use futures_util::future::LocalBoxFuture;
 
 pub(crate) use kind::FaultKind;
+pub(crate) use means::{all_feasible, feasible};
 pub(crate) use runner::{Done, carry_out};
 pub(crate) use schedule::{Episode, Planned, episodes};
 

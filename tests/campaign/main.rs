@@ -11,6 +11,7 @@
 //! * `faults` has what can go wrong, and the schedule, a pure function of the
 //!   seed.
 //! * `history` keeps what clients saw, in memory and in a file of JSON lines.
+//! * `mutants` are products that are broken on purpose, to be caught.
 //! * `checker` compares that with the ledger and with itself: the invariants
 //!   are named by [`violations::Invariant`].
 #![expect(clippy::unwrap_used, reason = "a poisoned lock means that a task of ours has panicked")]
@@ -22,6 +23,7 @@ mod checker;
 mod faults;
 mod history;
 mod load;
+mod mutants;
 mod report;
 mod violations;
 mod watching;
@@ -50,7 +52,7 @@ fn main() -> ExitCode {
     match report {
         Ok(report) => {
             report.print(args.json);
-            if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if report.is_as_it_must_be() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => fail(&error),
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::args::Args;
 use crate::checker::{Evidence, zombies_rejected};
 use crate::faults::Done;
+use crate::mutants::Mutant;
 use crate::violations::{Invariant, Violation};
 use crate::world::Versions;
 
@@ -21,8 +22,22 @@ pub(crate) struct Report {
     pub(crate) violations: Vec<Violation>,
     /// Where logs and history are kept, if they are.
     pub(crate) kept: Option<PathBuf>,
+    verdict: Verdict,
     figures: Value,
     faults: BTreeMap<&'static str, Felt>,
+}
+
+/// What it comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The product has kept its promises.
+    Well,
+    /// It has not.
+    Violated,
+    /// The checker has seen through a mutant.
+    Caught,
+    /// It has not.
+    NotCaught,
 }
 
 /// How often a kind of fault happened, and what it did.
@@ -56,7 +71,16 @@ impl Report {
         let times = |of: fn(&Done) -> Option<Duration>| -> Vec<Duration> {
             evidence.done.iter().filter_map(of).collect()
         };
+        let caught_by: Vec<_> = args
+            .mutant
+            .map(Mutant::violates)
+            .unwrap_or_default()
+            .iter()
+            .filter(|invariant| count(&[**invariant]) > 0)
+            .collect();
         let figures = json!({
+            "mutant": args.mutant.map(Mutant::as_str),
+            "caught_by": caught_by,
             "jobs_accepted": evidence.submissions.iter().filter(|s| !s.ids.is_empty()).count(),
             "jobs_submitted": evidence.submissions.len(),
             "jobs_in_ledger": jobs.len(),
@@ -65,7 +89,9 @@ impl Report {
             "cancelled": ended("cancelled"),
             "lost": count(&[Invariant::Accepted]),
             "double_committed": count(&[Invariant::CommittedOnce, Invariant::Idempotent]),
-            "event_gaps": count(&[Invariant::Events, Invariant::Watched, Invariant::Told]),
+            "event_gaps": count(&[
+                Invariant::Events, Invariant::Watched, Invariant::Told, Invariant::Announced,
+            ]),
             "violations": violations.len(),
             "faults": faults.iter().map(|(kind, felt)| (*kind, felt.times)).collect::<BTreeMap<_, _>>(),
             "faults_in_all": faults.values().map(|felt| felt.times).sum::<u64>(),
@@ -85,7 +111,18 @@ impl Report {
             "seed": seed,
             "versions": versions,
         });
-        Self { violations, kept: None, figures, faults }
+        let verdict = match args.mutant {
+            Some(_) if caught_by.is_empty() => Verdict::NotCaught,
+            Some(_) => Verdict::Caught,
+            None if violations.is_empty() => Verdict::Well,
+            None => Verdict::Violated,
+        };
+        Self { violations, kept: None, verdict, figures, faults }
+    }
+
+    /// Whether the product held, or the mutant was caught.
+    pub(crate) fn is_as_it_must_be(&self) -> bool {
+        matches!(self.verdict, Verdict::Well | Verdict::Caught)
     }
 
     /// Prints it.
@@ -94,6 +131,9 @@ impl Report {
             println!("{}", self.figures);
         } else {
             self.print_for_people();
+        }
+        if self.verdict == Verdict::NotCaught {
+            eprintln!("campaign: the mutant was not caught");
         }
         for violation in self.violations.iter().take(MOST) {
             eprintln!("violation: {violation}");

@@ -29,6 +29,8 @@ pub(crate) enum Invariant {
     OneOfAKey,
     /// What is told was committed: nothing is told that the ledger has not.
     Told,
+    /// What was committed is told: NATS hears of every event.
+    Announced,
     /// A failure that is not the job's own charges nothing.
     Charged,
     /// Processes end only when told to, in good order and in time; none panics.

@@ -1,6 +1,7 @@
 //! The system under test: servers, and processes that reach them only through
 //! proxies of their own.
 
+mod disk;
 mod gauges;
 mod launch;
 mod ledger;
@@ -24,7 +25,7 @@ pub(crate) use gauges::{Pressure, keep_gauges};
 pub(crate) use launch::Launch;
 pub(crate) use member::{Incarnation, Member, Role};
 pub(crate) use proxy::{Proxy, Weather};
-pub(crate) use servers::Servers;
+pub(crate) use servers::{Servers, Storage};
 
 use crate::args::Args;
 
@@ -69,9 +70,14 @@ impl World {
     /// # Errors
     ///
     /// The first that occurs; what was started ends then.
-    pub(crate) async fn start(args: &Args, folder: &Path, http: &Client) -> anyhow::Result<Self> {
-        let launch = Launch::new(args.program.as_deref(), folder)?;
-        let servers = Servers::start().await?;
+    pub(crate) async fn start(
+        args: &Args,
+        storage: Storage,
+        folder: &Path,
+        http: &Client,
+    ) -> anyhow::Result<Self> {
+        let launch = Launch::new(args, folder)?;
+        let servers = Servers::start(storage).await?;
         launch.migrate(&servers.database_url).await.context("cannot migrate the ledger")?;
         let ledger = ledger::connect(&servers.database_url)?;
 

@@ -11,6 +11,7 @@ use crate::args::Switch;
 use crate::history::History;
 use crate::load::Clients;
 use crate::violations::{Invariant, Violation};
+use crate::watching::Feed;
 use crate::world::{Member, World};
 
 /// What a process gives its requests and attempts, and some more for itself.
@@ -22,6 +23,8 @@ pub(crate) struct Ground {
     pub(crate) world: Arc<World>,
     pub(crate) history: Arc<History>,
     pub(crate) clients: Arc<Clients>,
+    /// What NATS is told.
+    pub(crate) feed: Arc<Feed>,
     /// How many milliseconds the ledger's clock is ahead.
     pub(crate) ledger_offset: AtomicI64,
 }
@@ -30,6 +33,7 @@ impl Ground {
     pub(super) fn new(
         world: Arc<World>,
         history: Arc<History>,
+        feed: Arc<Feed>,
         http: Client,
         seed: u64,
         idempotency: Switch,
@@ -42,12 +46,17 @@ impl Ground {
             idempotency,
             troubles: Arc::default(),
         });
-        Self { world, history, clients, ledger_offset: AtomicI64::new(0) }
+        Self { world, history, clients, feed, ledger_offset: AtomicI64::new(0) }
     }
 
     /// How many calls found no answer, a bad one, or a late one.
     pub(crate) fn troubles(&self) -> u64 {
         self.clients.troubles.load(Ordering::Relaxed)
+    }
+
+    /// Reads what the stream of events holds, before that may be lost.
+    pub(crate) async fn read_stream(&self) -> anyhow::Result<()> {
+        self.feed.read_stream(self.nats().await?).await
     }
 
     /// A connection to NATS past every proxy.

@@ -20,7 +20,7 @@ pub(super) fn check(submissions: &[Submission], ledger: &Ledger) -> Vec<Violatio
         if let Some(what) = wrong_result(plan, job) {
             violations.push(Violation::of(Invariant::CommittedOnce, job.id, what));
         }
-        if let Some(what) = wrong_charge(plan, job) {
+        if let Some(what) = wrong_charge(plan, job, events) {
             violations.push(Violation::of(Invariant::Charged, job.id, what));
         }
     }
@@ -57,6 +57,14 @@ fn wrong_commits(job: &Job, events: &[Event]) -> Vec<String> {
         if end.kind == "completed" && job.result != end.details.get("result").cloned() {
             wrong.push("its event tells another result".to_owned());
         }
+        if let (Some(start), Some(result)) = (start, &job.result)
+            && start.details["gpu_id"] != result["gpu_id"]
+        {
+            wrong.push(format!(
+                "attempt {} ran on GPU {}, and its result is of GPU {}",
+                end.attempt, start.details["gpu_id"], result["gpu_id"]
+            ));
+        }
     }
     wrong
 }
@@ -76,17 +84,22 @@ fn wrong_result(plan: &Plan, job: &Job) -> Option<String> {
     })
 }
 
-/// Lost workers, drains and outages charge nothing.
-fn wrong_charge(plan: &Plan, job: &Job) -> Option<String> {
+/// Lost workers, drains and outages charge nothing. They may take the place of
+/// an attempt that was to fail, since that goes by the attempt's number.
+fn wrong_charge(plan: &Plan, job: &Job, events: &[Event]) -> Option<String> {
     let own = match plan.fate {
         Fate::Completes => 0,
         Fate::CompletesAfter(failures) => i32::try_from(failures).unwrap_or(i32::MAX),
         Fate::Fails => 1,
     };
-    let is_right = match job.state.as_str() {
-        "completed" | "failed" if !job.is_quarantined() => job.failures == own,
-        _ => job.failures <= own,
+    let interrupted = events.iter().filter(|event| event.kind == "released").count();
+    let least = match job.state.as_str() {
+        "completed" | "failed" if !job.is_quarantined() => {
+            own.saturating_sub(i32::try_from(interrupted).unwrap_or(i32::MAX))
+        }
+        _ => 0,
     };
+    let is_right = (least.max(0)..=own).contains(&job.failures);
     (!is_right).then(|| format!("{} failures were charged, and it fails {own} times", job.failures))
 }
 

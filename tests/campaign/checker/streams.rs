@@ -40,9 +40,27 @@ pub(super) fn check(watched: &Watched, ledger: &Ledger) -> Vec<Violation> {
     violations
 }
 
-/// What NATS was told and the ledger does not know.
+/// What NATS was told and the ledger does not know, and the other way round.
 pub(super) fn check_feed(feed: &[Told], ledger: &Ledger) -> Vec<Violation> {
-    untrue(feed, ledger, "NATS")
+    let mut violations = untrue(feed, ledger, "NATS");
+    let told: HashSet<(Uuid, i32)> = feed.iter().map(|told| (told.job, told.seq)).collect();
+    let mut untold: Vec<_> = ledger
+        .events
+        .values()
+        .flatten()
+        .filter(|event| !told.contains(&(event.job_id, event.seq)))
+        .collect();
+    untold.sort_by_key(|event| event.xid);
+    violations.extend(untold.iter().take(MOST).map(|event| {
+        let what = format!(
+            "NATS was never told event {} ({}); {} are missing in all",
+            event.seq,
+            event.kind,
+            untold.len()
+        );
+        Violation::of(Invariant::Announced, event.job_id, what)
+    }));
+    violations
 }
 
 /// The events that were due to a watcher and that it did not get.
@@ -175,6 +193,15 @@ mod tests {
         told.push(Told { attempt: 2, ..told[2] });
         assert_eq!(found(told.clone(), &ledger, WISH), [Invariant::Told]);
         assert_eq!(check_feed(&told, &ledger).len(), 1);
+    }
+
+    #[test]
+    fn an_event_that_nats_was_never_told_is_noticed() {
+        let (ledger, mut told) = given();
+        assert_eq!(check_feed(&told, &ledger), []);
+        told.remove(1);
+        let found = check_feed(&told, &ledger);
+        assert_eq!(found.iter().map(|v| v.invariant).collect::<Vec<_>>(), [Invariant::Announced]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::network::{NetworkFault, Road};
-use super::{Fault, Planned, bells, clients, clock, edges, nats, postgres, workers};
+use super::{Fault, Planned, bells, clients, clock, disk, edges, nats, postgres, power, workers};
 
 /// Declares the kinds with their spellings, so that none is forgotten.
 macro_rules! kinds {
@@ -46,6 +46,12 @@ kinds! {
     NatsPaused = "nats_paused",
     /// kill -9 of NATS, and a start without its data.
     NatsWiped = "nats_wiped",
+    /// The disk of NATS is full.
+    NatsDiskFull = "nats_disk_full",
+    /// The disk of NATS does not flush.
+    NatsFsyncFailed = "nats_fsync_failed",
+    /// The power of both servers fails: what was not flushed is gone.
+    PowerLost = "power_lost",
     /// Somebody deletes all streams.
     StreamsDeleted = "streams_deleted",
     /// PostgreSQL stops at once, without a checkpoint, and starts again.
@@ -100,6 +106,7 @@ impl FaultKind {
             | Self::EdgesRolled
             | Self::StreamsDeleted
             | Self::PostgresCrashed
+            | Self::PowerLost
             | Self::ClockAhead
             | Self::ClockBack => 0..1,
             Self::WorkerKilled | Self::EdgeKilled | Self::PostgresRestarted => 300..3_000,
@@ -119,6 +126,8 @@ impl FaultKind {
             | Self::NatsHalfOpen
             | Self::NatsOneWay
             | Self::NatsSlow
+            | Self::NatsDiskFull
+            | Self::NatsFsyncFailed
             | Self::BellsDoubled
             | Self::BellsDropped
             | Self::BellsLate
@@ -130,7 +139,9 @@ impl FaultKind {
     /// How soon jobs must run again once it is lifted.
     pub(super) const fn recovery_limit(self) -> Duration {
         match self {
-            Self::PostgresRestarted | Self::PostgresCrashed => Duration::from_secs(30),
+            Self::PostgresRestarted | Self::PostgresCrashed | Self::PowerLost => {
+                Duration::from_secs(30)
+            }
             _ => Duration::from_secs(10),
         }
     }
@@ -182,6 +193,9 @@ impl FaultKind {
             Self::NatsKilled => Box::new(nats::Killed::keeping_data()),
             Self::NatsWiped => Box::new(nats::Killed::losing_data()),
             Self::NatsPaused => Box::new(nats::Paused::default()),
+            Self::NatsDiskFull => Box::new(disk::Failing::new(disk::Failure::FULL)),
+            Self::NatsFsyncFailed => Box::new(disk::Failing::new(disk::Failure::UNFLUSHED)),
+            Self::PowerLost => Box::new(power::Lost::default()),
             Self::StreamsDeleted => Box::new(nats::StreamsDeleted::default()),
             Self::PostgresRestarted => Box::new(postgres::Restarted::new(chance)),
             Self::PostgresCrashed => Box::new(postgres::Crashed::new(chance)),

@@ -37,7 +37,13 @@ impl Killed {
 
 impl Fault for Killed {
     fn inject<'a>(&'a mut self, ground: &'a Ground) -> LocalBoxFuture<'a, anyhow::Result<()>> {
-        async move { Ok(ground.world.servers.nats.lock().await.kill().await?) }.boxed_local()
+        async move {
+            if self.loses_data {
+                ground.read_stream().await?;
+            }
+            Ok(ground.world.servers.nats.lock().await.kill().await?)
+        }
+        .boxed_local()
     }
 
     fn heal<'a>(&'a mut self, ground: &'a Ground) -> LocalBoxFuture<'a, anyhow::Result<()>> {
@@ -102,6 +108,7 @@ pub(super) struct StreamsDeleted {
 impl Fault for StreamsDeleted {
     fn inject<'a>(&'a mut self, ground: &'a Ground) -> LocalBoxFuture<'a, anyhow::Result<()>> {
         async move {
+            ground.read_stream().await?;
             let jetstream = jetstream::new(ground.nats().await?);
             for stream in STREAMS {
                 self.deleted += u64::from(jetstream.delete_stream(stream).await.is_ok());

@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use super::{LANES, Role, SLOTS};
+use crate::args::Args;
+use crate::mutants::Mutant;
 
 /// How long a run that ends by itself may take.
 const RUN_LIMIT: Duration = Duration::from_mins(1);
@@ -41,18 +43,20 @@ fn settings(role: Role) -> Vec<(&'static str, String)> {
 pub(crate) struct Launch {
     program: PathBuf,
     folder: PathBuf,
+    mutant: Option<Mutant>,
 }
 
 impl Launch {
     /// The program given, or the one that was built beside this one.
-    pub(super) fn new(program: Option<&Path>, folder: &Path) -> anyhow::Result<Self> {
+    pub(super) fn new(args: &Args, folder: &Path) -> anyhow::Result<Self> {
         let beside = || {
             let own = std::env::current_exe().context("cannot tell where this program is")?;
             anyhow::Ok(own.with_file_name("jetlane-under-test"))
         };
-        let program = program.map_or_else(beside, |program| Ok(std::path::absolute(program)?))?;
+        let given = args.program.as_deref();
+        let program = given.map_or_else(beside, |program| Ok(std::path::absolute(program)?))?;
         ensure!(program.is_file(), "there is no program {}: build it first", program.display());
-        Ok(Self { program, folder: folder.to_owned() })
+        Ok(Self { program, folder: folder.to_owned(), mutant: args.mutant })
     }
 
     /// Where logs go.
@@ -89,6 +93,7 @@ impl Launch {
     fn bare(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.env_clear().current_dir(&self.folder);
+        command.envs(self.mutant.map(|mutant| ("JETLANE_MUTANT", mutant.as_str())));
         command
     }
 }

