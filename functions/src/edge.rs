@@ -24,6 +24,7 @@ use crate::events::Hub;
 use crate::health::NatsHealth;
 use crate::metrics::ApiMetrics;
 use crate::router::router;
+use crate::sockets;
 
 /// How long a request waits for a connection to the ledger before it is told
 /// to come back.
@@ -169,9 +170,8 @@ async fn serve(
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let listener = listener.tap_io(|stream| {
-        // A frame must not wait for the acknowledgement of the one before it.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot switch Nagle's algorithm off");
+        if let Err(error) = sockets::set_up(stream, sockets::STALL_LIMIT) {
+            tracing::debug!(%error, "cannot set up a socket");
         }
     });
     let drain = shutdown.drain.clone();

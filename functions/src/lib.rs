@@ -22,3 +22,4 @@ mod health;
 mod lanes;
 mod page;
 mod reader;
+mod sockets;
