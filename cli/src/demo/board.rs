@@ -13,6 +13,12 @@ use crate::output::{one_line, shortened};
 /// The width of every line.
 pub(super) const WIDTH: usize = 80;
 
+/// The width of an event's line, which the table indents by two.
+const EVENT_WIDTH: usize = WIDTH - 2;
+
+/// The part of it before the facts, if these are as short as the demo's own.
+const WHO_WIDTH: usize = EVENT_WIDTH - 27;
+
 /// How many running jobs are shown.
 const ROWS: usize = 6;
 
@@ -64,22 +70,23 @@ pub(super) fn phase_name(phase: Phase) -> &'static str {
     }
 }
 
-/// An event on one line.
+/// An event on one line, short enough to be indented: who it is about, then its facts in columns.
+/// Facts are told whole; where they need more room, the name gives way.
 pub(super) fn event_line(event: &JobEvent, world: &World) -> String {
-    let name = shortened(&name(event.job_id, world), 27);
-    let facts = [
-        Some(event.lane.clone()),
-        (event.attempt > 1).then(|| format!("try {}", event.attempt)),
-        event.gpu_id.map(|gpu| format!("gpu {gpu}")),
-        event.execution_time.map(|seconds| format!("{seconds:.2} s")),
-    ];
-    let facts: Vec<String> = facts.into_iter().flatten().collect();
-    let facts = facts.join(", ");
-    let kind = event.kind;
-    shortened(
-        &format!("{}  {kind:<10} {name:<27} {facts}", event.timestamp.format("%H:%M:%S%.3f")),
-        WIDTH,
-    )
+    let attempt = (event.attempt > 1).then(|| format!("try {}", event.attempt));
+    let gpu = event.gpu_id.map(|gpu| format!("gpu {gpu}"));
+    let time = event.execution_time.map(|seconds| format!("{seconds:.2} s"));
+    let [attempt, gpu, time] = [attempt, gpu, time].map(Option::unwrap_or_default);
+    let lane = shortened(&event.lane, 7);
+    let facts = format!("{lane:<7} {attempt:<5} {gpu:<5} {time:>6}");
+    let facts = facts.trim_end();
+
+    let head = format!("{} {:<10} ", event.timestamp.format("%H:%M:%S%.3f"), event.kind);
+    let room = EVENT_WIDTH.saturating_sub(1 + facts.chars().count());
+    let room_for_name = room.saturating_sub(head.chars().count());
+    let who = format!("{head}{}", shortened(&name(event.job_id, world), room_for_name));
+    let width = WHO_WIDTH.min(room);
+    format!("{who:<width$} {facts}")
 }
 
 fn title(frame: Frame<'_>) -> Line {
@@ -161,7 +168,7 @@ fn latest(world: &World) -> Vec<Line> {
                 EventKind::Failed | EventKind::Cancelled => Tone::Bad,
                 _ => Tone::Plain,
             };
-            vec![(tone, format!("  {}", shortened(&event_line(event, world), WIDTH - 2)))]
+            vec![(tone, format!("  {}", event_line(event, world)))]
         })
         .collect();
     lines.resize(EVENTS, Line::new());
@@ -246,6 +253,40 @@ mod tests {
                 assert!(line.chars().count() <= WIDTH, "{line}");
             }
         }
+    }
+
+    #[test]
+    fn what_an_event_tells_is_not_cut() {
+        let event = |kind: &str, attempt, seconds| -> JobEvent {
+            let id = JobId(Uuid::from_u128(1));
+            serde_json::from_value(json!({
+                "job_id": id, "seq": 1, "kind": kind, "state": "running", "attempt": attempt,
+                "timestamp": "2026-01-31T12:00:00.000000Z", "lane": "default", "worker": "w",
+                "gpu_id": 1, "execution_time": seconds,
+            }))
+            .unwrap()
+        };
+        let mut world = busy_world();
+        let named = |world: &mut World, name: &str| {
+            let job = world.accepted.get_mut(&JobId(Uuid::from_u128(1))).unwrap();
+            name.clone_into(&mut job.name);
+        };
+
+        named(&mut world, "mixtral-draft-release-notes");
+        assert_eq!(
+            event_line(&event("completed", 2, 0.05), &world),
+            "12:00:00.000 completed  mixtral-draft-release-notes default try 2 gpu 1 0.05 s"
+        );
+        named(&mut world, "short");
+        assert_eq!(
+            event_line(&event("failed", 1, 0.8), &world),
+            "12:00:00.000 failed     short                       default       gpu 1 0.80 s"
+        );
+        named(&mut world, "a name that is much longer than there is room for");
+        assert_eq!(
+            event_line(&event("cancel_requested", 13, 12_345.6), &world),
+            "12:00:00.000 cancel_requested a name that is … default try 13 gpu 1 12345.60 s"
+        );
     }
 
     #[test]
