@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use jetlane_core::causes;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{Cli, Command};
@@ -49,7 +50,7 @@ pub fn main() -> ExitCode {
         // Whoever read our output has seen enough, as in `jetlane jobs | head`.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("jetlane: {}", output::one_line(&format!("{error:#}")));
+            eprintln!("jetlane: {}", output::one_line(&causes(&error)));
             ExitCode::FAILURE
         }
     }

@@ -5,7 +5,7 @@
 //! * [`messaging`]: doorbells and the live feed. The only user of async-nats.
 //! * [`outbox`]: what brings committed changes from the ledger to the feed.
 //! * [`config`]: the only reader of the environment.
-//! * [`telemetry`], [`clock`], [`shutdown`]: what every process needs.
+//! * [`telemetry`], [`clock`], [`shutdown`], [`causes()`]: what every process needs.
 //!
 //! `store` and `messaging` never name each other; `outbox` joins them.
 
@@ -17,3 +17,7 @@ pub mod outbox;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+
+mod causes;
+
+pub use causes::causes;

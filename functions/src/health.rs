@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use jetlane_core::causes;
 use jetlane_core::messaging::{Messaging, STREAM_COUNT};
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -79,7 +80,7 @@ async fn stores(messaging: &Messaging) -> bool {
         Ok(()) => messaging.prove().await.is_ok(),
         Err(error) => {
             let error = anyhow::Error::new(error);
-            tracing::warn!(error = format!("{error:#}"), "JetStream does not store");
+            tracing::warn!(error = causes(&error), "JetStream does not store");
             false
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use jetlane_core::causes;
 use jetlane_core::domain::{JobState, LaneName};
 use jetlane_core::store::{Refused, StoreError};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -254,10 +255,10 @@ impl IntoResponse for ApiError {
         // Logged here and nowhere below: this is where it is handled.
         match &self {
             Self::Internal(cause) => {
-                tracing::error!(error = format!("{cause:#}"), "request failed");
+                tracing::error!(error = causes(cause), "request failed");
             }
             Self::Unavailable(cause) => {
-                tracing::warn!(error = format!("{cause:#}"), "request turned away");
+                tracing::warn!(error = causes(cause), "request turned away");
             }
             _ => {}
         }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jetlane_core::causes;
 use jetlane_core::domain::{Claimed, Lease, Outcome, Settlement};
 use jetlane_core::messaging::Messaging;
 use jetlane_core::store::Unreadable;
@@ -108,7 +109,7 @@ impl Attempt {
 pub(crate) async fn refuse(job: Unreadable, held: HeldLease, bench: Arc<Workbench>) {
     let error = anyhow::Error::new(job.error);
     tracing::error!(
-        error = format!("{error:#}"),
+        error = causes(&error),
         job.id = %job.lease.job_id,
         job.attempt = job.lease.attempt,
         "cannot read a job; it fails"

@@ -1,5 +1,6 @@
 //! Hearing a lane's doorbells for the dispatcher.
 
+use jetlane_core::causes;
 use jetlane_core::domain::LaneName;
 use jetlane_core::messaging::{Bell, Bells, Messaging, MessagingError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -61,7 +62,7 @@ impl Listener {
                 return;
             };
             let error = anyhow::Error::new(error);
-            tracing::debug!(error = format!("{error:#}"), lane = %self.lane, "cannot hear bells");
+            tracing::debug!(error = causes(&error), lane = %self.lane, "cannot hear bells");
             sleep(pauses.next()).await;
         }
     }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jetlane_core::causes;
 use jetlane_core::domain::{Claimed, LaneName, WorkerId};
 use jetlane_core::messaging::Link;
 use jetlane_core::store::{Claim, Claims, Sight, StoreError, Unreadable};
@@ -321,7 +322,7 @@ impl Dispatcher {
         };
         let name = &self.settings.lanes[lane];
         self.bench.metrics.count_claim(name, "failed");
-        tracing::warn!(error = format!("{error:#}"), lane = %name, "cannot claim");
+        tracing::warn!(error = causes(&error), lane = %name, "cannot claim");
         self.not_before = Some(Instant::now() + self.pauses.next());
         None
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jetlane_core::causes;
 use jetlane_core::domain::{ErrorKind, JobError, Outcome, RetryPolicy};
 use rand::Rng;
 use serde_json::Value;
@@ -64,7 +65,7 @@ pub(crate) fn refused() -> Outcome {
 
 /// How an attempt ends whose job cannot be read.
 pub(crate) fn unreadable(error: &anyhow::Error) -> Outcome {
-    let message = storable(&format!("the worker cannot read the job: {error:#}"));
+    let message = storable(&format!("the worker cannot read the job: {}", causes(error)));
     Outcome::Failed { error: JobError { kind: ErrorKind::Permanent, message } }
 }
 
@@ -82,8 +83,8 @@ pub(crate) const fn label(outcome: &Outcome) -> &'static str {
 impl Failure {
     fn into_error(self) -> JobError {
         let (kind, message) = match self {
-            Self::Tool(ToolError::Transient(error)) => (ErrorKind::Transient, format!("{error:#}")),
-            Self::Tool(ToolError::Permanent(error)) => (ErrorKind::Permanent, format!("{error:#}")),
+            Self::Tool(ToolError::Transient(error)) => (ErrorKind::Transient, causes(&error)),
+            Self::Tool(ToolError::Permanent(error)) => (ErrorKind::Permanent, causes(&error)),
             Self::Timeout(limit) => {
                 (ErrorKind::Timeout, format!("the attempt took longer than {limit:?}"))
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use jetlane_core::causes;
 use jetlane_core::domain::{LaneName, WorkerId};
 use jetlane_core::store::Ledger;
 use tokio::time::{Instant, sleep, timeout};
@@ -35,7 +36,7 @@ impl Registration {
     pub(crate) async fn enter(&self) {
         let mut pauses = Pauses::new();
         while let Err(error) = self.register().await {
-            tracing::warn!(error = format!("{error:#}"), "cannot register with the ledger yet");
+            tracing::warn!(error = causes(&error), "cannot register with the ledger yet");
             sleep(pauses.next()).await;
         }
     }
@@ -47,7 +48,7 @@ impl Registration {
             if !self.leases.any_held()
                 && let Err(error) = self.register().await
             {
-                tracing::warn!(error = format!("{error:#}"), "cannot register with the ledger");
+                tracing::warn!(error = causes(&error), "cannot register with the ledger");
             }
         }
     }
@@ -58,7 +59,7 @@ impl Registration {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 let error = anyhow::Error::new(error);
-                tracing::warn!(error = format!("{error:#}"), "cannot sign off from the ledger");
+                tracing::warn!(error = causes(&error), "cannot sign off from the ledger");
             }
             Err(_) => tracing::warn!("the ledger did not answer when signing off"),
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jetlane_core::causes;
 use jetlane_core::domain::{Outcome, Settlement};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -53,12 +54,12 @@ pub(crate) async fn settle(
         let pause = pauses.next();
         if Instant::now() + pause >= held.end() {
             tracing::warn!(
-                error = format!("{error:#}"),
+                error = causes(&error),
                 "cannot settle the attempt before its lease ends; the job will run again"
             );
             return "unsettled";
         }
-        tracing::warn!(error = format!("{error:#}"), "cannot settle the attempt yet");
+        tracing::warn!(error = causes(&error), "cannot settle the attempt yet");
         sleep(pause).await;
     }
 }

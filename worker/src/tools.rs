@@ -2,6 +2,7 @@
 
 mod simulate;
 
+use jetlane_core::causes;
 use jetlane_core::config::SimulateConfig;
 use jetlane_core::domain::Tool;
 use rand::rngs::StdRng;
@@ -14,10 +15,10 @@ use crate::supervise::Yield;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ToolError {
     /// Another attempt may do better.
-    #[error("transient: {0:#}")]
+    #[error("transient: {}", causes(.0))]
     Transient(anyhow::Error),
     /// No other attempt would do better.
-    #[error("permanent: {0:#}")]
+    #[error("permanent: {}", causes(.0))]
     Permanent(anyhow::Error),
 }
 

@@ -1,6 +1,7 @@
 //! `jetlane cancel`: asks for the end of jobs.
 
 use anyhow::bail;
+use jetlane_core::causes;
 use jetlane_core::domain::JobId;
 
 use crate::client::{Api, CancelAnswer};
@@ -31,7 +32,7 @@ pub(crate) async fn run(args: Args, api: Api, format: Format) -> anyhow::Result<
             (Ok((CancelAnswer::Stopping, _)), Format::Text) => {
                 output::print(format_args!("{id} is running and will stop"))?;
             }
-            (Err(error), _) => failures.push(format!("{id}: {:#}", anyhow::Error::new(error))),
+            (Err(error), _) => failures.push(format!("{id}: {}", causes(&error.into()))),
         }
     }
     if !failures.is_empty() {

@@ -1,5 +1,6 @@
 //! `jetlane dead`: jobs that failed for good.
 
+use jetlane_core::causes;
 use jetlane_core::domain::JobId;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -104,7 +105,7 @@ pub(crate) async fn redrive(args: Redrive, api: Api, format: Format) -> anyhow::
         match (api.redrive(id).await, format) {
             (Ok(job), Format::Json) => output::print_json(&job)?,
             (Ok(_), Format::Text) => output::print(format_args!("{id} queued again"))?,
-            (Err(error), _) => failures.push(format!("{id}: {:#}", anyhow::Error::new(error))),
+            (Err(error), _) => failures.push(format!("{id}: {}", causes(&error.into()))),
         }
     }
     anyhow::ensure!(failures.is_empty(), "{}", failures.join("; "));

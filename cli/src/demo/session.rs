@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use jetlane_core::causes;
 use jetlane_core::domain::{JobId, JobState};
 use jetlane_core::shutdown::Shutdown;
 use tokio::sync::mpsc;
@@ -161,7 +162,7 @@ impl<'a> Session<'a> {
             Message::FeedEnded(error) => return Err(error).context("cannot follow events"),
             Message::Answered(job, Ok(id)) => self.world.accept(id, job),
             Message::Answered(job, Err(error)) => {
-                let reason = format!("{:#}", anyhow::Error::new(error));
+                let reason = causes(&error.into());
                 self.world.refuse(&job, &one_line(&reason));
             }
             // It may have ended by itself meanwhile, which is no failure.

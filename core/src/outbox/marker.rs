@@ -2,6 +2,7 @@
 
 use tokio::sync::mpsc;
 
+use crate::causes;
 use crate::store::Ledger;
 
 /// Strikes out what was published, all that has come together during the last
@@ -26,7 +27,7 @@ impl Marker {
             if let Err(error) = self.ledger.strike_out(&ids).await {
                 let error = anyhow::Error::new(error);
                 tracing::warn!(
-                    error = format!("{error:#}"),
+                    error = causes(&error),
                     rows = ids.len(),
                     "cannot strike out published rows; the relay publishes them again"
                 );

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::OutboxMetrics;
+use crate::causes;
 use crate::clock::Clock;
 use crate::domain::Unsent;
 use crate::messaging::{Messaging, Refusal};
@@ -66,7 +67,7 @@ impl Relay {
                 Ok(next) => pause = next,
                 Err(error) => {
                     let error = anyhow::Error::new(error);
-                    tracing::warn!(error = format!("{error:#}"), "cannot relay");
+                    tracing::warn!(error = causes(&error), "cannot relay");
                 }
             }
         }
@@ -92,7 +93,7 @@ impl Relay {
                     Ok(Verdict::Stored) => stored.push(id),
                     Ok(Verdict::Unanswered) => is_unanswered = true,
                     Err(error) => {
-                        let error = format!("{error:#}");
+                        let error = causes(&error);
                         tracing::warn!(error, outbox_id = id, "cannot send a row of the outbox");
                         refused.push(id);
                     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use jetlane_core::causes;
 use jetlane_core::clock::Clock;
 use jetlane_core::domain::Announcement;
 use jetlane_core::messaging::{Feed, Messaging, Received};
@@ -204,7 +205,7 @@ async fn fetch(ledger: &Ledger, keys: &[FeedKey]) -> Result<Vec<Announcement>, S
 
 fn warn(error: StoreError) {
     let error = anyhow::Error::new(error);
-    tracing::warn!(error = format!("{error:#}"), "cannot read the ledger's feed");
+    tracing::warn!(error = causes(&error), "cannot read the ledger's feed");
 }
 
 /// Where frames go.

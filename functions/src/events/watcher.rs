@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_stream::stream;
 use bytes::Bytes;
 use futures_util::Stream;
+use jetlane_core::causes;
 use jetlane_core::domain::{Event, JobId, ResumePoint, TenantName};
 use jetlane_core::store::{FeedFilter, FeedKey, JobFilter, StoreError};
 use prometheus::IntGauge;
@@ -133,7 +134,7 @@ pub(super) fn watch(
 
 fn give_up(error: StoreError) {
     let error = anyhow::Error::new(error);
-    tracing::warn!(error = format!("{error:#}"), "a watcher was disconnected");
+    tracing::warn!(error = causes(&error), "a watcher was disconnected");
 }
 
 enum Beginning {

@@ -1,6 +1,7 @@
 //! Messages of a queue: each describes a job.
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use jetlane_core::causes;
 use jetlane_core::domain::NewJob;
 use serde_json::Value;
 
@@ -54,7 +55,7 @@ fn described(app: &App, message: &SqsMessage, id: &str) -> anyhow::Result<NewJob
 }
 
 fn fail(id: String, error: &anyhow::Error, failed: &mut Vec<BatchItemFailure>) {
-    tracing::warn!(error = format!("{error:#}"), message.id = id, "a message made no job");
+    tracing::warn!(error = causes(error), message.id = id, "a message made no job");
     let mut failure = BatchItemFailure::default();
     failure.item_identifier = id;
     failed.push(failure);

@@ -1,5 +1,6 @@
 //! Passing requests to stop a job on to its attempt.
 
+use jetlane_core::causes;
 use jetlane_core::messaging::Messaging;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,7 @@ async fn pass_on(messaging: &Messaging, leases: &Leases) {
         Ok(requests) => requests,
         Err(error) => {
             let error = anyhow::Error::new(error);
-            tracing::warn!(error = format!("{error:#}"), "cannot hear of cancels; renewals tell");
+            tracing::warn!(error = causes(&error), "cannot hear of cancels; renewals tell");
             return;
         }
     };

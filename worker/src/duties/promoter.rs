@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jetlane_core::causes;
 use jetlane_core::messaging::{Messaging, MessagingError};
 use jetlane_core::outbox::Announcer;
 use jetlane_core::store::{Ledger, Promoted};
@@ -34,7 +35,7 @@ impl Promoter {
     pub(super) async fn run(self, stop: CancellationToken) {
         if let Err(error) = self.watch(&stop).await {
             let error = anyhow::Error::new(error);
-            tracing::error!(error = format!("{error:#}"), "cannot promote any more");
+            tracing::error!(error = causes(&error), "cannot promote any more");
         }
     }
 
@@ -81,7 +82,7 @@ impl Promoter {
                 Ok(Err(error)) => anyhow::Error::new(error),
                 Err(elapsed) => anyhow::Error::new(elapsed),
             };
-            tracing::warn!(error = format!("{error:#}"), "cannot promote due jobs");
+            tracing::warn!(error = causes(&error), "cannot promote due jobs");
             return pauses.next();
         }
     }

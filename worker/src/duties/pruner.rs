@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jetlane_core::causes;
 use jetlane_core::store::{Ledger, Pruned, Retention};
 use rand::RngExt;
 use tokio::time::{sleep, timeout};
@@ -42,6 +43,6 @@ async fn prune_once(ledger: &Ledger, retention: &Retention) -> Pruned {
         Ok(Err(error)) => anyhow::Error::new(error),
         Err(elapsed) => anyhow::Error::new(elapsed),
     };
-    tracing::warn!(error = format!("{error:#}"), "cannot prune; the next round tries again");
+    tracing::warn!(error = causes(&error), "cannot prune; the next round tries again");
     Pruned::default()
 }

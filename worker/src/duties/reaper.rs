@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jetlane_core::causes;
 use jetlane_core::domain::WorkerId;
 use jetlane_core::messaging::{Messaging, MessagingError};
 use jetlane_core::outbox::Announcer;
@@ -47,7 +48,7 @@ impl Reaper {
     pub(super) async fn run(self, stop: CancellationToken) {
         if let Err(error) = self.watch(&stop).await {
             let error = anyhow::Error::new(error);
-            tracing::error!(error = format!("{error:#}"), "cannot reap any more");
+            tracing::error!(error = causes(&error), "cannot reap any more");
         }
     }
 
@@ -111,7 +112,7 @@ impl Reaper {
             Ok(Err(error)) => anyhow::Error::new(error),
             Err(elapsed) => anyhow::Error::new(elapsed),
         };
-        tracing::warn!(error = format!("{error:#}"), "cannot reap");
+        tracing::warn!(error = causes(&error), "cannot reap");
         // Whoever was due is looked at with the next try.
         list.learn(&[], Instant::now());
         *was_away = true;

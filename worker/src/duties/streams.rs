@@ -1,5 +1,6 @@
 //! Making the streams whenever NATS is there: it may have been wiped.
 
+use jetlane_core::causes;
 use jetlane_core::messaging::Messaging;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,7 @@ async fn declare(messaging: &Messaging) {
             }
             Err(error) => {
                 let error = anyhow::Error::new(error);
-                tracing::warn!(error = format!("{error:#}"), "cannot declare the streams");
+                tracing::warn!(error = causes(&error), "cannot declare the streams");
                 sleep(pauses.next()).await;
             }
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use std::{io, thread};
 
 use anyhow::Context;
+use jetlane_core::causes;
 use jetlane_core::domain::WorkerId;
 use jetlane_core::messaging::Messaging;
 use jetlane_core::store::{Ledger, PoolSettings, connect_lazy};
@@ -97,7 +98,7 @@ impl Keeper {
     async fn keep(&self) {
         tokio::select! {
             Err(error) = self.renew_while_held() => {
-                tracing::error!(error = format!("{error:#}"), "cannot renew leases any more");
+                tracing::error!(error = causes(&error), "cannot renew leases any more");
             }
             () = self.fence_while_held() => {}
         }
@@ -134,7 +135,7 @@ impl Keeper {
             };
             self.metrics.count_renewal("failed");
             let held = held.len();
-            tracing::warn!(error = format!("{error:#}"), held, "cannot renew leases");
+            tracing::warn!(error = causes(&error), held, "cannot renew leases");
         }
     }
 

@@ -1,6 +1,6 @@
 //! The checks, in the order in which things are needed.
 
-use jetlane_core::store;
+use jetlane_core::{causes, store};
 use jetlane_devstack::{Data, Nats, Postgres, Settings, Source};
 
 use super::{Finding, programs};
@@ -50,14 +50,14 @@ async fn ledger(settings: &Settings) -> Finding {
         );
     };
     if let Err(error) = Postgres::start(&given(settings), &Data::Temporary).await {
-        return Finding::fail(CHECK, format!("{:#}", anyhow::Error::new(error)), START);
+        return Finding::fail(CHECK, causes(&error.into()), START);
     }
     match store::pending_migrations(url).await {
         Ok(0) => Finding::ok(CHECK, "answers, and its schema is up to date"),
         Ok(pending) => {
             Finding::fail(CHECK, format!("lacks {pending} migrations"), "run `jetlane migrate`")
         }
-        Err(error) => Finding::fail(CHECK, format!("{error:#}"), START),
+        Err(error) => Finding::fail(CHECK, causes(&error), START),
     }
 }
 
@@ -76,7 +76,7 @@ async fn nats(settings: &Settings) -> Finding {
         Ok(_) => Finding::ok(CHECK, "answers, with JetStream"),
         Err(error) => Finding::fail(
             CHECK,
-            format!("{:#}", anyhow::Error::new(error)),
+            causes(&error.into()),
             "start nats-server there with --jetstream, or correct NATS_URL",
         ),
     }
@@ -87,7 +87,7 @@ async fn ready(address: &str) -> Finding {
 
     let api = match Api::new(address) {
         Ok(api) => api,
-        Err(error) => return Finding::fail(CHECK, format!("{error:#}"), "correct --api"),
+        Err(error) => return Finding::fail(CHECK, causes(&error), "correct --api"),
     };
     match api.ready().await {
         Ok(answer) if answer["status"] == "ready" => {
@@ -105,7 +105,7 @@ async fn ready(address: &str) -> Finding {
             "start one with `jetlane dev`, or name it by --api",
         ),
         Err(error) => {
-            let found = format!("{:#}", anyhow::Error::new(error));
+            let found = causes(&error.into());
             Finding::fail(CHECK, found, "start it, or correct --api")
         }
     }
