@@ -72,7 +72,8 @@ pub(crate) async fn run(count: Option<NonZeroUsize>, format: Format) -> anyhow::
     let session = Session::new(&mut stack, view, shutdown.clone());
     let outcome = session.run(script, GPUS).await;
     let outcome = outcome.map_err(|error| {
-        if shutdown.drain.is_cancelled() {
+        // Of a terminal that was closed, the output may tell before the signal does.
+        if shutdown.drain.is_cancelled() || output::is_unread(&error) {
             return error;
         }
         error.context(format!("the demo broke off; its logs are in {}", stack.keep_logs()))

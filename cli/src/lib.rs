@@ -48,9 +48,9 @@ pub fn main() -> ExitCode {
     match start(cli) {
         Ok(code) => code,
         // Whoever read our output has seen enough, as in `jetlane jobs | head`.
-        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if output::is_unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("jetlane: {}", output::one_line(&causes(&error)));
+            output::complain(format_args!("jetlane: {}", causes(&error)));
             ExitCode::FAILURE
         }
     }

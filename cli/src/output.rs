@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use rustix::io::Errno;
 use serde::Serialize;
 
 /// For whom output is meant.
@@ -41,12 +42,18 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(print(serde_json::to_string(value)?)?)
 }
 
-/// Whether the reader of our output has gone.
-pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+/// Says on standard error, at once and on one line, what went wrong.
+pub(crate) fn complain(text: impl Display) {
+    // If nobody is left to be told, as after a terminal was closed, there is nothing to be done.
+    let _ = writeln!(io::stderr().lock(), "{}", one_line(&text.to_string()));
+}
+
+/// Whether the reader of our output has gone: a pipe was closed, or a terminal.
+pub(crate) fn is_unread(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| {
+        cause.kind() == io::ErrorKind::BrokenPipe
+            || cause.raw_os_error() == Some(Errno::IO.raw_os_error())
+    })
 }
 
 /// `text` on one line and without what a terminal would obey: names and
@@ -107,8 +114,10 @@ mod tests {
 
     #[test]
     fn a_reader_that_has_gone_is_told_from_other_errors() {
-        let gone = anyhow::Error::new(io::Error::from(io::ErrorKind::BrokenPipe)).context("x");
-        assert!(is_broken_pipe(&gone));
-        assert!(!is_broken_pipe(&io::Error::from(io::ErrorKind::NotFound).into()));
+        let closed_pipe = io::Error::from(io::ErrorKind::BrokenPipe);
+        let closed_terminal = io::Error::from(Errno::IO);
+        assert!(is_unread(&anyhow::Error::new(closed_pipe).context("x")));
+        assert!(is_unread(&closed_terminal.into()));
+        assert!(!is_unread(&io::Error::from(io::ErrorKind::NotFound).into()));
     }
 }

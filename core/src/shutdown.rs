@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Tells every task of a process when to stop. Clones share one shutdown.
@@ -16,19 +16,25 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Drains on the first SIGTERM or SIGINT, and aborts on the second or after
-    /// `grace`, whichever comes first. Runs until then.
+    /// Drains on the first SIGTERM, SIGINT or SIGHUP, and aborts on a further SIGTERM or SIGINT or
+    /// after `grace`, whichever comes first. Runs until then.
+    ///
+    /// SIGHUP means that the terminal was closed. It comes from the shell and from the system, so
+    /// a second one says nothing new. Where it is ignored, as `nohup` has it, it stays so.
     ///
     /// # Errors
     ///
     /// If the signal handlers cannot be installed; then nothing was changed.
     pub async fn on_signals(&self, grace: Duration) -> io::Result<()> {
+        let is_ignored = is_hangup_ignored();
+        let mut hangup = if is_ignored { None } else { Some(signal(SignalKind::hangup())?) };
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
 
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = heard(hangup.as_mut()) => {}
         }
         tracing::info!(grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX), "draining");
         self.drain.cancel();
@@ -42,4 +48,23 @@ impl Shutdown {
         self.abort.cancel();
         Ok(())
     }
+}
+
+async fn heard(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether our parent has had SIGHUP ignored. Listening to it would undo that.
+fn is_hangup_ignored() -> bool {
+    // Only Linux says so.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // The first bit is the first signal.
+    ignored.is_some_and(|mask| mask & 1 != 0)
 }

@@ -11,6 +11,7 @@ mod consumers;
 mod cors;
 mod dead_letters;
 mod deleting;
+mod dev;
 mod finding;
 mod foreign;
 mod golden;

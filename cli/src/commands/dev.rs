@@ -8,7 +8,7 @@ use anyhow::Context;
 use jetlane_core::shutdown::Shutdown;
 use serde_json::json;
 
-use crate::output::{self, Format, one_line};
+use crate::output::{self, Format};
 use crate::signals;
 use crate::stack::{Environment, Ledger, Logs, Plan, Stack};
 
@@ -43,8 +43,8 @@ pub(crate) struct Args {
     ephemeral: bool,
 }
 
-/// Brings up everything, prints where it is, and stops it on SIGINT or SIGTERM;
-/// at once on a second one.
+/// Brings up everything, prints where it is, and stops it on SIGINT, SIGTERM or SIGHUP; at once
+/// on a second one of the first two.
 ///
 /// # Errors
 ///
@@ -63,16 +63,14 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<()> {
 
     while let Some(ended) = shutdown.drain.run_until_cancelled(stack.ended()).await {
         let ended = ended?;
-        eprintln!(
+        output::complain(format_args!(
             "{} (process {}) ended: {}; {}",
-            ended.name,
-            ended.pid,
-            ended.status,
-            one_line(&ended.last_words)
-        );
+            ended.name, ended.pid, ended.status, ended.last_words
+        ));
     }
     if format == Format::Text {
-        output::print("stopping; once more to stop at once")?;
+        // A terminal that was closed is no reason to leave anything behind.
+        let _ = output::print("stopping; once more to stop at once");
     }
     // Dropping a half-stopped stack kills what is left of it.
     match shutdown.abort.run_until_cancelled(stack.stop(GRACE)).await {

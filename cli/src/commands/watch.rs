@@ -56,8 +56,12 @@ async fn tell(mut feed: Feed, mut open: Open, format: Format) -> anyhow::Result<
     while !open.is_over() {
         match feed.next().await? {
             Sighting::Connected => {}
-            Sighting::Lost(reason) => eprintln!("connection lost ({reason}); trying again"),
-            Sighting::Reset => eprintln!("some events are lost: the ledger has forgotten them"),
+            Sighting::Lost(reason) => {
+                output::complain(format_args!("connection lost ({reason}); trying again"));
+            }
+            Sighting::Reset => {
+                output::complain("some events are lost: the ledger has forgotten them");
+            }
             Sighting::Event { event, json, .. } => {
                 if repeats.is_new(event.job_id, event.seq) {
                     match format {

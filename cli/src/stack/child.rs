@@ -10,6 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{ChildStdin, Command};
 use tokio::time::timeout;
 
+use crate::output::complain;
+
 /// What every process needs of our environment, whatever else it gets.
 const PASSED_ON: [&str; 6] = ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "LOG", "RUST_BACKTRACE"];
 
@@ -139,9 +141,10 @@ impl Child {
             let _ = kill_process(pid, Signal::TERM);
         }
         if timeout(grace.saturating_add(PATIENCE), self.process.wait()).await.is_err() {
-            eprintln!("{} (process {}) did not stop in time; killing it", self.name, self.pid);
+            let (name, pid) = (&self.name, self.pid);
+            complain(format_args!("{name} (process {pid}) did not stop in time; killing it"));
             if let Err(error) = self.process.kill().await {
-                eprintln!("cannot kill {}: {error}", self.name);
+                complain(format_args!("cannot kill {name}: {error}"));
             }
         }
     }

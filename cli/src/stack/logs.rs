@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use uuid::Uuid;
 
+use crate::output::complain;
+
 /// A folder for logs. A temporary one goes with this value, unless it is to be
 /// [kept](Logs::keep).
 #[derive(Debug)]
@@ -57,7 +59,7 @@ impl Drop for Logs {
             return;
         }
         if let Err(error) = fs::remove_dir_all(&self.folder) {
-            eprintln!("cannot remove {}: {error}", self.folder.display());
+            complain(format_args!("cannot remove {}: {error}", self.folder.display()));
         }
     }
 }
