@@ -5,12 +5,12 @@
 //! this process ends, they notice.
 
 mod child;
+mod ended;
 mod logs;
 mod ports;
 mod ready;
 mod servers;
 
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -19,6 +19,7 @@ use jetlane_core::store;
 
 pub(crate) use child::Environment;
 use child::{Child, Program};
+pub(crate) use ended::Ended;
 pub(crate) use logs::Logs;
 pub(crate) use servers::{Ledger, Servers};
 
@@ -52,16 +53,6 @@ pub(crate) struct Stack {
     /// `edge` first.
     children: Vec<Child>,
     logs: Logs,
-}
-
-/// A process that ended without having been told to.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) name: String,
-    pub(crate) pid: u32,
-    pub(crate) status: ExitStatus,
-    /// The last lines that it wrote.
-    pub(crate) last_words: String,
 }
 
 impl Stack {
@@ -116,23 +107,13 @@ impl Stack {
         self.children.iter().filter(|child| !child.is_edge()).map(Child::pid).collect()
     }
 
-    /// Waits until one of the processes ends by itself, and forgets it then.
+    /// Waits until one of the processes or of our servers ends by itself, and tells of that once.
     /// Waits for ever once none is left.
     pub(crate) async fn ended(&mut self) -> anyhow::Result<Ended> {
-        if self.children.is_empty() {
-            return std::future::pending().await;
+        tokio::select! {
+            ended = one_ended(&mut self.children) => ended,
+            ended = self.servers.ended() => Ok(ended.into()),
         }
-        let ends = self.children.iter_mut().map(|child| Box::pin(child.ended()));
-        let (status, index, _) = select_all(ends).await;
-
-        let child = self.children.remove(index);
-        let status = status.with_context(|| format!("cannot wait for {}", child.name()))?;
-        Ok(Ended {
-            name: child.name().to_owned(),
-            pid: child.pid(),
-            status,
-            last_words: child.last_words(),
-        })
     }
 
     /// Stops everything, processes first: they have `grace` to drain.
@@ -145,6 +126,24 @@ impl Stack {
         futures_util::future::join_all(stops).await;
         self.servers.stop().await
     }
+}
+
+/// Waits until one of `children` ends, and takes it from them. For ever if there is none.
+async fn one_ended(children: &mut Vec<Child>) -> anyhow::Result<Ended> {
+    if children.is_empty() {
+        return std::future::pending().await;
+    }
+    let ends = children.iter_mut().map(|child| Box::pin(child.ended()));
+    let (status, index, _) = select_all(ends).await;
+
+    let child = children.remove(index);
+    let status = status.with_context(|| format!("cannot wait for {}", child.name()))?;
+    Ok(Ended {
+        name: child.name().to_owned(),
+        pid: Some(child.pid()),
+        status: Some(status),
+        last_words: child.last_words(),
+    })
 }
 
 async fn start_edge(program: &Program, port: Option<u16>) -> anyhow::Result<(Api, Child)> {

@@ -6,9 +6,9 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,8 @@ pub(crate) enum Word {
 struct State {
     /// The server, while it runs.
     pid: Option<u32>,
+    /// The last one that ran, and how it ended, if it has.
+    last: Option<(u32, Option<ExitStatus>)>,
     /// How often one has ended, or has failed to begin.
     ends: u32,
     /// Complaints of the guard itself.
@@ -113,6 +115,11 @@ impl Guard {
     /// The server, while it runs.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.state.borrow().pid.filter(|_| self.state.has_changed().is_ok())
+    }
+
+    /// The last server that ran, and how it ended, if it has and its guard has told.
+    pub(crate) fn last(&self) -> Option<(u32, Option<ExitStatus>)> {
+        self.state.borrow().last
     }
 
     /// What the guard itself complained about.
@@ -178,13 +185,24 @@ impl Drop for Guard {
     }
 }
 
+/// What a shell means by a number: above 128 it stands for a signal.
+fn exit_status(number: u8) -> ExitStatus {
+    let number = i32::from(number);
+    ExitStatus::from_raw(if number > 128 { number - 128 } else { number << 8 })
+}
+
 /// Notes what the guard says until it ends.
 fn listen(mut guard: Child, answers: ChildStdout, state: &watch::Sender<State>) {
     for line in BufReader::new(answers).lines().map_while(Result::ok) {
         state.send_modify(|state| match line.split_once(' ') {
-            Some(("started", pid)) => state.pid = pid.parse().ok(),
-            Some(("exited", _)) => {
-                state.pid = None;
+            Some(("started", pid)) => {
+                state.pid = pid.parse().ok();
+                state.last = state.pid.map(|pid| (pid, None));
+            }
+            Some(("exited", status)) => {
+                if let (Some(_), Some(last)) = (state.pid.take(), &mut state.last) {
+                    last.1 = status.parse().ok().map(exit_status);
+                }
                 state.ends += 1;
             }
             _ => state.said.push_str(&line),
@@ -227,6 +245,19 @@ mod tests {
         for _ in 0..TRIES {
             guard.tell(Word::Start).await.unwrap();
             timeout(Duration::from_secs(10), guard.ended()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn how_a_server_ended_is_told() {
+        for (command, told) in
+            [("exit 3", "exit status: 3"), ("kill -s KILL $$", "signal: 9 (SIGKILL)")]
+        {
+            let mut guard = given_guard("TERM:30", &["sh", "-c", command]);
+            guard.tell(Word::Start).await.unwrap();
+            guard.ended().await;
+            let (_, status) = guard.last().unwrap();
+            assert_eq!(status.unwrap().to_string(), told);
         }
     }
 

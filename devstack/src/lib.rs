@@ -45,6 +45,7 @@ mod account;
 mod binaries;
 mod cache;
 mod containers;
+mod ended;
 mod error;
 mod folder;
 mod guard;
@@ -69,6 +70,7 @@ mod test_database;
 mod version;
 mod wheels;
 
+pub use ended::Ended;
 pub use error::DevstackError;
 pub use folder::Data;
 pub use nats::Nats;

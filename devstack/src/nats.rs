@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::account;
 use crate::containers::{self, Container, Engine};
+use crate::ended::Ended;
 use crate::error::DevstackError;
 use crate::folder::{Data, Folder};
 use crate::guard::Task;
@@ -154,6 +155,15 @@ impl Nats {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.own.as_ref().and_then(|own| own.server.pid())
+    }
+
+    /// Waits until the server does not run, whoever ended it; at once if it does not run now. For
+    /// ever if it was given: its end is not ours to see.
+    pub async fn ended(&self) -> Ended {
+        match &self.own {
+            Some(own) => own.server.ended().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Ends the server at once by SIGKILL, and waits until it is gone. Its store stays.

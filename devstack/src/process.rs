@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::ended::Ended;
 use crate::error::DevstackError;
 use crate::guard::{Guard, LIMIT, Task, Word};
 use crate::last_words;
@@ -35,6 +36,14 @@ impl Process {
     /// Its process, while it runs.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.guard.pid()
+    }
+
+    /// Waits until it does not run, and returns what is known of its end.
+    pub(crate) async fn ended(&self) -> Ended {
+        self.guard.ended().await;
+        let (pid, status) = self.guard.last().unzip();
+        let (name, last_words) = (self.product.name, self.last_words());
+        Ended { name, pid, status: status.flatten(), last_words }
     }
 
     /// Starts it and waits until `probe` finds it ready. Does nothing if it runs.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::containers::Container;
+use crate::ended::Ended;
 use crate::error::DevstackError;
 use crate::ports;
 use crate::process::Process;
@@ -29,6 +30,14 @@ impl Server {
         match self {
             Self::Process(process) => process.pid(),
             Self::Container(_) => None,
+        }
+    }
+
+    /// Waits until it does not run, whoever ended it.
+    pub(crate) async fn ended(&self) -> Ended {
+        match self {
+            Self::Process(process) => process.ended().await,
+            Self::Container(container) => container.ended().await,
         }
     }
 

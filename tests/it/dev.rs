@@ -1,4 +1,4 @@
-//! `demo` and `dev`: what they leave behind.
+//! `demo` and `dev`: what they tell of what they brought up, and what they leave behind.
 
 use std::fs;
 use std::path::Path;
@@ -54,6 +54,11 @@ impl Bringing {
         timeout(PATIENCE, found).await.expect("it must be printed");
     }
 
+    async fn next_complaint(&mut self) -> String {
+        let line = timeout(PATIENCE, self.complaints.next_line()).await;
+        line.expect("it must complain").unwrap().expect("it must not end")
+    }
+
     async fn end(&mut self) -> ExitStatus {
         timeout(PATIENCE, self.process.wait()).await.expect("it must end").unwrap()
     }
@@ -86,6 +91,28 @@ fn logs_in(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
     names.filter(|name| name.starts_with("jetlane-logs-")).count()
+}
+
+#[tokio::test]
+async fn dev_tells_of_a_server_that_dies_and_stays_up() {
+    let folder = Folder::new();
+    let program = Program::new("dev").arg("--ephemeral").arg("--port=0").arg("--workers=0");
+    let mut dev = Bringing::start(program, folder.path());
+    dev.until_printed("ready").await;
+
+    for (program, server) in [("nats-server", "nats-server"), ("postgres", "PostgreSQL")] {
+        let pid = server_of(dev.pid(), program).expect("the server runs");
+        signal(pid, Signal::KILL);
+
+        let line = dev.next_complaint().await;
+        let expected = format!("{server} (process {pid}) ended: signal: 9 (SIGKILL); ");
+        assert!(line.starts_with(&expected) && line.len() > expected.len(), "{line}");
+    }
+    assert!(dev.process.try_wait().unwrap().is_none(), "it stays up");
+    assert_eq!(server_of(dev.pid(), "postgres"), None, "it does not start them again");
+
+    signal(dev.pid(), Signal::TERM);
+    assert!(dev.end().await.success());
 }
 
 #[tokio::test]

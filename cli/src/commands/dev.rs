@@ -25,12 +25,13 @@ const GRACE: Duration = Duration::from_secs(10);
 /// The arguments of `dev`.
 ///
 /// The environment configures `edge` and the workers, as it would elsewhere.
-/// A process that dies is told of and not started again.
+/// A process or server that dies is told of and not started again.
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[command(after_help = "\
 The environment configures edge and the workers as it would elsewhere (GPU_COUNT, LANES, \
-SIMULATE_MIN_MS, …), but for where they listen and DRAIN_GRACE, which is 10. A worker that dies is told of in one line and not started again; another one \
-can be started by hand, with `jetlane worker`.")]
+SIMULATE_MIN_MS, …), but for where they listen and DRAIN_GRACE, which is 10. A process or server \
+that dies is told of in one line and not started again; another worker can be started by hand, \
+with `jetlane worker`.")]
 pub(crate) struct Args {
     /// Where the API listens, on loopback; 0 picks a free port
     #[arg(long, default_value_t = 8000)]
@@ -62,11 +63,7 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<()> {
     announce(&stack, format)?;
 
     while let Some(ended) = shutdown.drain.run_until_cancelled(stack.ended()).await {
-        let ended = ended?;
-        output::complain(format_args!(
-            "{} (process {}) ended: {}; {}",
-            ended.name, ended.pid, ended.status, ended.last_words
-        ));
+        output::complain(ended?);
     }
     if format == Format::Text {
         // A terminal that was closed is no reason to leave anything behind.

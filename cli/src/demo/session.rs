@@ -139,10 +139,7 @@ impl<'a> Session<'a> {
                     deadline = Instant::now() + patience;
                 }
                 _ = self.frames.tick() => self.view.draw(&self.world)?,
-                ended = self.stack.ended() => {
-                    let ended = ended?;
-                    bail!("{} ended ({}): {}", ended.name, ended.status, ended.last_words);
-                }
+                ended = self.stack.ended() => bail!("{}", ended?),
                 () = sleep_until(deadline) => return Ok(Waited::InVain),
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use jetlane_core::messaging::Messaging;
 use jetlane_core::store;
-use jetlane_devstack::{Data, Devstack, Settings};
+use jetlane_devstack::{Data, Devstack, Ended, Settings};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -31,6 +31,15 @@ pub(crate) struct Servers {
     scratch: Option<String>,
     /// A NATS that was given, to remove our streams from.
     borrowed_nats: Option<Messaging>,
+    /// Whose end has been told of.
+    told: Told,
+}
+
+/// Which servers' ends have been told of.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    postgres: bool,
+    nats: bool,
 }
 
 /// How long a NATS that was given may take to answer.
@@ -52,9 +61,13 @@ impl Servers {
 
         let given = settings.database_url.filter(|_| !devstack.postgres.is_own());
         match (ledger, given) {
-            (Ledger::Kept(_), Some(database_url)) => {
-                Ok(Self { devstack, database_url, scratch: None, borrowed_nats: None })
-            }
+            (Ledger::Kept(_), Some(database_url)) => Ok(Self {
+                devstack,
+                database_url,
+                scratch: None,
+                borrowed_nats: None,
+                told: Told::default(),
+            }),
             (Ledger::Kept(_), None) => Self::with_kept_database(devstack).await,
             (Ledger::Scratch, _) => Self::with_new_database(devstack).await,
         }
@@ -65,7 +78,13 @@ impl Servers {
         if store::pending_migrations(&database_url).await.is_err() {
             devstack.postgres.create_database(DATABASE).await?;
         }
-        Ok(Self { devstack, database_url, scratch: None, borrowed_nats: None })
+        Ok(Self {
+            devstack,
+            database_url,
+            scratch: None,
+            borrowed_nats: None,
+            told: Told::default(),
+        })
     }
 
     async fn with_new_database(devstack: Devstack) -> anyhow::Result<Self> {
@@ -78,7 +97,7 @@ impl Servers {
         devstack.postgres.create_database(&name).await?;
         let database_url = devstack.postgres.url(&name);
         let scratch = (!devstack.postgres.is_own()).then_some(name);
-        Ok(Self { devstack, database_url, scratch, borrowed_nats })
+        Ok(Self { devstack, database_url, scratch, borrowed_nats, told: Told::default() })
     }
 
     /// The ledger.
@@ -94,6 +113,23 @@ impl Servers {
     /// Where NATS tells of itself over HTTP, if the server is our own.
     pub(crate) fn nats_monitor(&self) -> Option<&str> {
         self.devstack.nats.monitor()
+    }
+
+    /// Waits until one of the servers that are ours ends by itself, and tells of that once. Waits
+    /// for ever once none is left.
+    pub(crate) async fn ended(&mut self) -> Ended {
+        let Devstack { postgres, nats } = &self.devstack;
+        tokio::select! {
+            ended = postgres.ended(), if !self.told.postgres => {
+                self.told.postgres = true;
+                ended
+            }
+            ended = nats.ended(), if !self.told.nats => {
+                self.told.nats = true;
+                ended
+            }
+            else => std::future::pending().await,
+        }
     }
 
     /// Stops what is ours, and drops a database that was for this run only.

@@ -13,10 +13,11 @@ use testcontainers::bollard::query_parameters::{
     StopContainerOptionsBuilder,
 };
 use testcontainers::core::client::docker_client_instance;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::engine::is_missing;
 use super::{Engine, Recipe, guard};
+use crate::ended::Ended;
 use crate::error::DevstackError;
 use crate::guard::{Guard, LIMIT};
 use crate::last_words::{self, of_error};
@@ -25,6 +26,9 @@ use crate::ready::{START, until_ready};
 
 /// How long a server may take to end in good order before its engine kills it, in seconds.
 const GRACE: i32 = 20;
+
+/// How often an engine that did not answer is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A server in a container, and its guard.
 #[derive(Debug)]
@@ -83,7 +87,7 @@ impl Container {
             ready = until_ready(probe) => {
                 if ready { Ok(()) } else { Err(self.too_slow("get ready", START)) }
             }
-            () = self.ended() => Err(self.exited(self.last_words().await)),
+            () = self.stopped() => Err(self.exited(self.last_words().await)),
         }
     }
 
@@ -127,7 +131,7 @@ impl Container {
             docker.kill_container(name, None::<KillContainerOptions>).await
         };
         self.ask("kill", kill).await?;
-        timeout(LIMIT, self.ended()).await.map_err(|_| self.too_slow("die", LIMIT))
+        timeout(LIMIT, self.stopped()).await.map_err(|_| self.too_slow("die", LIMIT))
     }
 
     /// Ends it by the signal that its image says; its data stays. Does nothing if it does not run.
@@ -163,8 +167,22 @@ impl Container {
         if self.guard.end().await { Ok(()) } else { Err(too_slow) }
     }
 
+    /// Waits until it does not run, as its engine says, and returns what is known of its end. An
+    /// engine that does not answer says nothing of the server.
+    pub(crate) async fn ended(&self) -> Ended {
+        loop {
+            self.stopped().await;
+            if matches!(self.is_running().await, Ok(false)) {
+                break;
+            }
+            sleep(PAUSE).await;
+        }
+        let (name, last_words) = (self.product.name, self.last_words().await);
+        Ended { name, pid: None, status: None, last_words }
+    }
+
     /// Waits until it does not run. An engine that cannot say so any more is as good.
-    async fn ended(&self) {
+    async fn stopped(&self) {
         if let Ok(docker) = docker_client_instance().await {
             drop(docker.wait_container(&self.recipe.name, None).next().await);
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 
 use jetlane_devstack::{Data, Devstack, DevstackError, Nats, Postgres, Settings, Source};
-use rustix::process::{Pid, getpgid, test_kill_process};
+use rustix::process::{Pid, Signal, getpgid, kill_process, test_kill_process};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::given::{self, Folder};
@@ -111,6 +111,27 @@ async fn stopping_leaves_no_process_and_no_folder() {
 
     assert!(pids.into_iter().all(|pid| !lives(pid)));
     assert!(folder.entries().is_empty(), "{:?}", folder.entries());
+}
+
+#[tokio::test]
+async fn the_end_of_a_server_is_told_with_its_last_words() {
+    let stack = Devstack::start(&given::processes(), &Data::Temporary).await.unwrap();
+    let pids = [stack.postgres.pid(), stack.nats.pid()];
+    for pid in pids {
+        let pid = Pid::from_raw(pid.unwrap().try_into().unwrap()).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+
+    let ends = [stack.postgres.ended().await, stack.nats.ended().await];
+
+    assert_eq!(ends.each_ref().map(|end| end.name), ["PostgreSQL", "nats-server"]);
+    for (end, pid) in ends.iter().zip(pids) {
+        assert_eq!(end.pid, pid);
+        assert_eq!(end.status.unwrap().to_string(), "signal: 9 (SIGKILL)");
+        assert!(!end.last_words.is_empty());
+    }
+    // It stays ended, and is told again to who asks again.
+    assert_eq!(stack.nats.ended().await, ends[1]);
 }
 
 /// ^C at a terminal signals a process group.
