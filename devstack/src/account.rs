@@ -58,10 +58,15 @@ fn lookup(passwd: &str, user: &str) -> Option<Account> {
 }
 
 impl Account {
+    /// Whether this user may enter `folder` and all that it lies in.
+    pub(crate) fn can_enter(self, folder: &Path) -> bool {
+        let enters = |path: &Path| fs::metadata(path).is_ok_and(|found| self.may(0o1, &found));
+        folder.ancestors().all(enters)
+    }
+
     /// Whether this user may enter `folder` and all that it lies in, and may read it.
     pub(crate) fn can_read(self, folder: &Path) -> bool {
-        let enters = |path: &Path| fs::metadata(path).is_ok_and(|found| self.may(0o1, &found));
-        folder.ancestors().all(enters) && self.has(folder, 0o4)
+        self.can_enter(folder) && self.has(folder, 0o4)
     }
 
     /// Whether this user may create files in `folder`.

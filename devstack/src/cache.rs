@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf, absolute};
 use std::time::Duration;
 
+use anyhow::Context;
+use rustix::fs::{Access, access};
 use tokio::time::sleep;
 
 use crate::account::{Account, make_readable_folder, own_uid};
@@ -13,7 +15,7 @@ use crate::error::DevstackError;
 /// How often a waiter looks whether the cache's lock is free.
 const POLL: Duration = Duration::from_millis(20);
 
-/// The first of `candidates` that can be made and that `account` can read.
+/// The first of `candidates` that `account` can read, or could once it is made. Makes none.
 pub(crate) fn folder(
     candidates: &[PathBuf],
     account: Option<Account>,
@@ -33,22 +35,33 @@ pub(crate) fn folder(
 
 fn usable(candidate: &Path, account: Option<Account>) -> anyhow::Result<PathBuf> {
     let folder = absolute(candidate)?;
-    make_readable_folder(&folder)?;
-
-    if let Some(Account { uid, .. }) = account.filter(|account| !account.can_read(&folder)) {
+    let is_readable = if folder.is_dir() {
+        account.is_none_or(|account| account.can_read(&folder))
+    } else {
+        let place = folder.ancestors().find(|place| place.exists()).unwrap_or(Path::new("/"));
+        anyhow::ensure!(place.is_dir(), "{} is no folder", place.display());
+        access(place, Access::WRITE_OK | Access::EXEC_OK)
+            .with_context(|| format!("cannot write to {}", place.display()))?;
+        account.is_none_or(|account| account.can_enter(place))
+    };
+    if let Some(Account { uid, .. }) = account.filter(|_| !is_readable) {
         anyhow::bail!("uid {uid}, as which root starts servers, cannot read it");
     }
     // Where anyone may write, anyone may have made it, with programs of their own.
-    let place = folder.parent().map(fs::metadata).transpose()?;
-    let in_public = place.is_some_and(|place| place.mode() & 0o002 != 0);
-    if in_public && ![0, own_uid()].contains(&fs::metadata(&folder)?.uid()) {
+    let is_public = |place: &Path| fs::metadata(place).is_ok_and(|place| place.mode() & 0o002 != 0);
+    if folder.is_dir()
+        && folder.parent().is_some_and(is_public)
+        && ![0, own_uid()].contains(&fs::metadata(&folder)?.uid())
+    {
         anyhow::bail!("it belongs to another user");
     }
     Ok(folder)
 }
 
-/// Waits until no other process fills `cache`. The lock ends with the file, or with its process.
+/// Makes `cache`, if there is none, and waits until no other process fills it. The lock ends with
+/// the file, or with its process.
 pub(crate) async fn lock(cache: &Path) -> Result<File, DevstackError> {
+    make_readable_folder(cache).map_err(DevstackError::io(format!("make {}", cache.display())))?;
     let path = cache.join("lock");
     let action = || format!("lock {}", path.display());
     let file = File::create(&path).map_err(DevstackError::io(action()))?;
@@ -82,5 +95,16 @@ mod tests {
 
         fs::remove_dir_all(&base).unwrap();
         assert_eq!((chosen.unwrap(), own.unwrap()), (open, private));
+    }
+
+    #[test]
+    fn looking_for_a_cache_makes_none() {
+        let base = std::env::temp_dir().join(format!("jetlane-no-cache-{}", std::process::id()));
+        let file = std::env::current_exe().unwrap();
+
+        let chosen = folder(&[file.join("below/a/file"), base.join("cache")], None);
+
+        assert_eq!(chosen.unwrap(), base.join("cache"));
+        assert!(!base.exists());
     }
 }

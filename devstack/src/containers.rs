@@ -26,6 +26,7 @@ use tokio::time::timeout;
 use crate::folder::Data;
 use crate::last_words::of_error;
 use crate::settings::{Pull, Settings};
+use crate::sources::{Found, Offer};
 
 pub(crate) use container::Container;
 pub(crate) use engine::Engine;
@@ -37,30 +38,24 @@ const PROMPT: Duration = Duration::from_secs(3);
 /// How long a download may take.
 const DOWNLOAD: Duration = Duration::from_mins(10);
 
-/// The engine, if it has `image` or may fetch it.
+/// The engine, if it has `image` or may pull it. Pulls nothing.
 ///
 /// # Errors
 ///
 /// Why there is no such container to be had, as a fragment for a longer message.
-pub(crate) async fn find(image: &str, settings: &Settings, data: &Data) -> Result<Engine, String> {
+pub(crate) async fn look(image: &str, settings: &Settings, data: &Data) -> Result<Offer, String> {
     if let Data::Kept(folder) = data {
         return Err(format!("containers keep no data, and {} is to be kept", folder.display()));
     }
     let engine = Engine::find(settings).await?;
 
-    if !has(image).await? {
-        if settings.pull == Pull::Never {
-            return Err(format!("the Docker engine has no image {image}"));
-        }
-        pull(image).await?;
+    if has(image).await? {
+        return Ok(Offer::Ready(Found::Engine(engine)));
     }
-    Ok(engine)
-}
-
-/// Whether there is an engine that answers at once and has `image`.
-pub(crate) async fn has_now(image: &str, settings: &Settings) -> bool {
-    let settings = Settings { pull: Pull::Never, ..settings.clone() };
-    find(image, &settings, &Data::Temporary).await.is_ok()
+    match settings.pull {
+        Pull::Never => Err(format!("the Docker engine has no image {image}")),
+        Pull::Missing => Ok(Offer::Image(engine)),
+    }
 }
 
 /// Whether the engine has `image`.
@@ -80,7 +75,12 @@ async fn has(image: &str) -> Result<bool, String> {
     }
 }
 
-async fn pull(image: &str) -> Result<(), String> {
+/// Has the engine pull `image`.
+///
+/// # Errors
+///
+/// Why it did not, as a fragment for a longer message.
+pub(crate) async fn pull(image: &str) -> Result<(), String> {
     match timeout(DOWNLOAD, recipe::pull(image)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(of_error(&error)),

@@ -1,9 +1,10 @@
 //! A PostgreSQL and a NATS server for development, tests and benchmarks.
 //!
-//! [`Devstack::start`] brings up both, [`Postgres::start`] and [`Nats::start`] one of them, and
-//! [`database`] gives a test a database of its own. The settings are those of production where
-//! they matter: `fsync`, `synchronous_commit` and `full_page_writes` are on, and JetStream stores
-//! in files. The program `jetlane-devstack` holds both until it is killed.
+//! [`Devstack::start`] brings up both, [`Postgres::start`] and [`Nats::start`] one of them,
+//! [`Postgres::look`] and [`Nats::look`] say where it would come from, and [`database`] gives a
+//! test a database of its own. The settings are those of production where they matter: `fsync`,
+//! `synchronous_commit` and `full_page_writes` are on, and JetStream stores in files. The program
+//! `jetlane-devstack` holds both until it is killed.
 //!
 //! # Where a server comes from
 //!
@@ -53,6 +54,7 @@ mod last_words;
 mod nats;
 mod nats_config;
 mod nats_info;
+mod origin;
 mod ports;
 mod postgres;
 mod postgres_config;
@@ -74,6 +76,7 @@ pub use ended::Ended;
 pub use error::DevstackError;
 pub use folder::Data;
 pub use nats::Nats;
+pub use origin::Origin;
 pub use postgres::Postgres;
 pub use settings::{Pull, Settings, Source};
 pub use stack::Devstack;

@@ -6,13 +6,14 @@ use anyhow::ensure;
 use uuid::Uuid;
 
 use crate::account;
-use crate::containers::{self, Container, Engine};
+use crate::containers::{Container, Engine};
 use crate::ended::Ended;
 use crate::error::DevstackError;
 use crate::folder::{Data, Folder};
 use crate::guard::Task;
 use crate::nats_config::{self, Ports, STORE};
 use crate::nats_info;
+use crate::origin::Origin;
 use crate::ports::{self, until_ports_are_free};
 use crate::process::Process;
 use crate::product::NATS;
@@ -53,9 +54,7 @@ impl Nats {
     /// folder to keep has one; nothing runs then.
     pub async fn start(settings: &Settings, data: &Data) -> Result<Self, DevstackError> {
         let image = &settings.nats_image;
-        let url = settings.nats_url.as_deref();
-        let wanted = Wanted { product: &NATS, url, image, data };
-        match sources::find(wanted, settings).await? {
+        match sources::find(wanted(settings, data), settings).await? {
             Found::Url(url) => Self::given(url).await,
             Found::Programs(programs) => {
                 until_ports_are_free(|| Self::start_process(&programs, settings, data)).await
@@ -64,6 +63,17 @@ impl Nats {
                 until_ports_are_free(|| Self::start_container(&engine, image)).await
             }
         }
+    }
+
+    /// Where [`start`](Self::start) would find a server. Starts, makes and downloads nothing, and does
+    /// not ask one that was given.
+    ///
+    /// # Errors
+    ///
+    /// [`DevstackError::Unavailable`] if there is no way to one.
+    pub async fn look(settings: &Settings, data: &Data) -> Result<Origin, DevstackError> {
+        let wanted = wanted(settings, data);
+        Ok(Origin::new(wanted, sources::look(wanted, settings).await?))
     }
 
     async fn given(url: String) -> Result<Self, DevstackError> {
@@ -125,11 +135,6 @@ impl Nats {
         let monitor = format!("http://127.0.0.1:{}", ports.monitor);
         server.start(|| is_called(&url, &name)).await?;
         Ok(Self { url, own: Some(Own { server, name, monitor }) })
-    }
-
-    /// Whether a Docker engine answers that has [`Settings::nats_image`]. Starts and pulls nothing.
-    pub async fn has_image(settings: &Settings) -> bool {
-        containers::has_now(&settings.nats_image, settings).await
     }
 
     /// Whether it is one of our own, which nobody else uses and which ends with us.
@@ -222,6 +227,11 @@ impl Nats {
     fn own(&mut self) -> Result<&mut Own, DevstackError> {
         self.own.as_mut().ok_or(DevstackError::NotOurs { variable: NATS.url_variable })
     }
+}
+
+fn wanted<'a>(settings: &'a Settings, data: &'a Data) -> Wanted<'a> {
+    let (url, image) = (settings.nats_url.as_deref(), &settings.nats_image);
+    Wanted { product: &NATS, url, image, data }
 }
 
 fn ports_and_name() -> Result<(Ports, String), DevstackError> {

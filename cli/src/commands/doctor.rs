@@ -46,6 +46,11 @@ impl Finding {
         Self { check, status: Status::Warn, found: found.into(), advice }
     }
 
+    /// As [`fail`](Self::fail), where what was found says what to do.
+    fn broken(check: &'static str, found: impl Into<String>) -> Self {
+        Self { status: Status::Fail, ..Self::ok(check, found) }
+    }
+
     fn fail(check: &'static str, found: impl Into<String>, advice: &str) -> Self {
         Self { status: Status::Fail, ..Self::warn(check, found, advice) }
     }

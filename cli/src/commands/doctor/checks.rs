@@ -17,20 +17,12 @@ const DEFAULT_API: &str = "http://127.0.0.1:8000";
 pub(super) async fn all(api: &str) -> anyhow::Result<Vec<Finding>> {
     let settings = Settings::from_env()?;
     Ok(vec![
-        programs::look_for(&programs::POSTGRESQL, postgres_image(&settings), &settings).await,
-        programs::look_for(&programs::NATS, nats_image(&settings), &settings).await,
+        programs::postgres(&settings).await,
+        programs::nats(&settings).await,
         ledger(&settings).await,
         nats(&settings).await,
         ready(api).await,
     ])
-}
-
-async fn postgres_image(settings: &Settings) -> Option<&str> {
-    Postgres::has_image(settings).await.then_some(&*settings.postgres_image)
-}
-
-async fn nats_image(settings: &Settings) -> Option<&str> {
-    Nats::has_image(settings).await.then_some(&*settings.nats_image)
 }
 
 /// Settings that find servers by their addresses only, and start none.
