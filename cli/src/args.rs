@@ -10,7 +10,7 @@ use crate::commands::{
 #[derive(Debug, Parser)]
 #[command(name = "jetlane", version, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// Print JSON, for programs
+    /// Print JSON, for programs; what edge and worker print is their logs
     #[arg(long, global = true)]
     pub(crate) json: bool,
 

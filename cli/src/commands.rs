@@ -39,8 +39,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Redrive(args) => dead::redrive(args, api()?, format).await,
         Command::Lanes(args) => lanes::run(args, api()?, format).await,
         Command::Migrate(args) => migrate::run(&args, format).await,
-        Command::Edge(args) => processes::edge(args).await,
-        Command::Worker(args) => processes::worker(args).await,
+        Command::Edge(args) => processes::edge(args, format).await,
+        Command::Worker(args) => processes::worker(args, format).await,
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -19,7 +19,7 @@
 //! | `SIMULATE_FAILURE_RATE` | 0.1 | how often it fails, 0 to 1 |
 //! | `DRAIN_GRACE` | 25 | seconds between drain and abort |
 //! | `LOG` | `info` | a tracing filter |
-//! | `LOG_FORMAT` | `text` | `text` or `json` |
+//! | `LOG_FORMAT` | `text` | `text` or `json`; `--json` wins |
 //!
 //! A file `.env` in the working directory is read too; the environment wins.
 //! Names are matched without regard to case, unknown names are ignored.

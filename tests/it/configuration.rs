@@ -1,6 +1,9 @@
 //! What processes are told, and refuse to be told.
 
-use crate::harness::{Folder, Program, TestApp, run_to_end};
+use jetlane_tests::{Crashes, Process, eventually};
+use serde_json::Value;
+
+use crate::harness::{Folder, PATIENCE, Program, TestApp, run_to_end};
 
 /// Runs a program that must refuse to start, and returns its only line.
 async fn refusal(program: Program) -> String {
@@ -70,4 +73,23 @@ async fn the_spelling_of_sqlalchemy_is_accepted() {
     app.start_edge(&[("DATABASE_URL", &url)]).await;
 
     app.until_ready().await;
+}
+
+#[tokio::test]
+async fn json_of_a_process_is_its_logs() {
+    for role in ["edge", "worker"] {
+        let (folder, crashes) = (Folder::new(), Crashes::new());
+        let program = Program::new(role)
+            .arg("--json")
+            .var("DATABASE_URL", "postgresql://u@127.0.0.1:1/d")
+            .vars([("PORT", "0".to_owned()), ("WORKER_PORT", "0".to_owned())]);
+        let process = Process::start(role, program.command(folder.path()), folder.path(), &crashes);
+
+        let line = eventually("it logs", PATIENCE, async || {
+            Some(process.logged().split_once('\n')?.0.to_owned())
+        });
+
+        let line: Value = serde_json::from_str(&crashes.race(line).await).unwrap();
+        assert_eq!(line["level"], "INFO");
+    }
 }

@@ -12,11 +12,13 @@ use anyhow::Context;
 use jetlane_core::clock::SystemClock;
 use jetlane_core::config::{EdgeConfig, Vars, WorkerConfig};
 use jetlane_core::shutdown::Shutdown;
-use jetlane_core::telemetry;
+use jetlane_core::telemetry::{self, LogFormat};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+
+use crate::output::Format;
 
 /// How long a process may take to end once its parent, and soon the servers, have died.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(2);
@@ -34,8 +36,8 @@ pub(crate) struct Args {
 /// # Errors
 ///
 /// If the environment does not say enough, or the server cannot start.
-pub(crate) async fn edge(args: Args) -> anyhow::Result<()> {
-    let vars = environment()?;
+pub(crate) async fn edge(args: Args, format: Format) -> anyhow::Result<()> {
+    let vars = environment(format)?;
     let config = EdgeConfig::from_vars(&vars)?;
     let (shutdown, _listening) = stopped_from_outside(args, config.drain_grace)?;
     jetlane_functions::edge::run(config, Arc::new(SystemClock), shutdown).await
@@ -46,17 +48,18 @@ pub(crate) async fn edge(args: Args) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// If the environment does not say enough, or the worker cannot start.
-pub(crate) async fn worker(args: Args) -> anyhow::Result<()> {
-    let vars = environment()?;
+pub(crate) async fn worker(args: Args, format: Format) -> anyhow::Result<()> {
+    let vars = environment(format)?;
     let config = WorkerConfig::from_vars(&vars)?;
     let (shutdown, _listening) = stopped_from_outside(args, config.drain_grace)?;
     jetlane_worker::run(config, Arc::new(SystemClock), shutdown).await
 }
 
-/// Reads the environment, and has logs written as it says.
-fn environment() -> anyhow::Result<Vars> {
+/// Reads the environment, and has logs written as it says, or as JSON if that was typed.
+fn environment(typed: Format) -> anyhow::Result<Vars> {
     let vars = Vars::from_environment()?;
     let (filter, format) = vars.log()?;
+    let format = if typed == Format::Json { LogFormat::Json } else { format };
     telemetry::init(&filter, format).context("LOG is no filter")?;
     Ok(vars)
 }
