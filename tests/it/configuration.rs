@@ -48,6 +48,15 @@ async fn a_wrong_value_is_named_with_its_variable() {
 }
 
 #[tokio::test]
+async fn a_number_that_is_none_is_answered_with_what_is_allowed() {
+    let program = Program::new("edge").var("DATABASE_URL", "postgresql://u@127.0.0.1:1/d");
+
+    let line = refusal(program.var("PORT", "abc")).await;
+
+    assert_eq!(line, "jetlane: PORT is `abc`: use a whole number from 0 to 65535");
+}
+
+#[tokio::test]
 async fn the_ledgers_password_is_not_repeated() {
     let line =
         refusal(Program::new("edge").var("DATABASE_URL", "mysql://user:secret@host/d")).await;

@@ -36,10 +36,10 @@ impl EdgeConfig {
     pub fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
         Ok(Self {
             database_url: vars.database_url()?,
-            database_max_connections: vars.parsed("DATABASE_MAX_CONNECTIONS", 10)?,
+            database_max_connections: vars.database_max_connections(10)?,
             nats_url: vars.nats_url(),
             host: vars.text("HOST").unwrap_or("0.0.0.0").to_owned(),
-            port: vars.parsed("PORT", 8000)?,
+            port: vars.number("PORT", 8000, 0..=u16::MAX)?,
             cors_origins: vars.list("CORS_ORIGINS", "http://localhost:3000")?,
             public_url: vars.text("PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),
             poll_interval: vars.period("POLL_INTERVAL", Duration::from_secs(5))?,

@@ -33,7 +33,7 @@ impl FunctionConfig {
     pub fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
         Ok(Self {
             database_url: vars.database_url()?,
-            database_max_connections: vars.parsed("DATABASE_MAX_CONNECTIONS", 1)?,
+            database_max_connections: vars.database_max_connections(1)?,
             nats_url: vars.nats_url(),
             cors_origins: vars.list("CORS_ORIGINS", "http://localhost:3000")?,
             public_url: vars.text("PUBLIC_URL").map(|url| url.trim_end_matches('/').to_owned()),

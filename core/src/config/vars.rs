@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -24,10 +26,16 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The file `.env` cannot be read.
+    /// The file `.env` cannot be read. Its text is not repeated: it may hold a password.
     #[error("cannot read .env: {0}")]
     DotEnv(String),
 }
+
+/// For how many days things can be kept: a century.
+const MOST_DAYS: u32 = 36_500;
+
+/// More connections than any server allows.
+const MOST_CONNECTIONS: u32 = 10_000;
 
 /// Longer than any process lives.
 const NEVER: Duration = Duration::from_hours(365 * 24);
@@ -53,13 +61,7 @@ impl Vars {
     ///
     /// [`ConfigError::DotEnv`] if there is one and it cannot be read.
     pub fn from_environment() -> Result<Self, ConfigError> {
-        let mut vars = match dotenvy::dotenv_iter() {
-            Ok(lines) => lines
-                .collect::<Result<Self, _>>()
-                .map_err(|error| ConfigError::DotEnv(error.to_string()))?,
-            Err(error) if error.not_found() => Self::default(),
-            Err(error) => return Err(ConfigError::DotEnv(error.to_string())),
-        };
+        let mut vars = Self::from_file(Path::new(".env"))?;
         // Text that is no Unicode cannot be the value of a variable of ours.
         let environment = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -68,20 +70,65 @@ impl Vars {
         Ok(vars)
     }
 
+    /// The variables of a file of `NAME=value` lines; none if there is no such file.
+    fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let lines = match dotenvy::from_path_iter(path) {
+            Ok(lines) => lines,
+            Err(error) if error.not_found() => return Ok(Self::default()),
+            Err(error) => return Err(ConfigError::DotEnv(error.to_string())),
+        };
+        let mut vars = Self::default();
+        for (number, line) in (1..).zip(lines) {
+            let (name, value) = line.map_err(|_| {
+                let rule = "is no NAME=value, with quotes around a value that has spaces";
+                ConfigError::DotEnv(format!("entry {number} {rule}"))
+            })?;
+            vars.0.insert(name.to_ascii_uppercase(), value);
+        }
+        Ok(vars)
+    }
+
     /// The variable's text; an empty one counts as not set.
     #[must_use]
-    pub fn text(&self, name: &'static str) -> Option<&str> {
+    pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
-    pub(super) fn parsed<T>(&self, name: &'static str, default: T) -> Result<T, ConfigError>
+    /// Reads a whole number of `range`.
+    pub(super) fn number<T>(
+        &self,
+        name: &'static str,
+        default: T,
+        range: RangeInclusive<T>,
+    ) -> Result<T, ConfigError>
     where
-        T: FromStr<Err: Display>,
+        T: FromStr + PartialOrd + Display,
     {
+        let Some(text) = self.text(name) else {
+            return Ok(default);
+        };
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| {
+            let (least, most) = (range.start(), range.end());
+            invalid(name, text, format_args!("use a whole number from {least} to {most}"))
+        })
+    }
+
+    /// Reads `true` or `false`.
+    pub(super) fn flag(&self, name: &'static str, default: bool) -> Result<bool, ConfigError> {
         match self.text(name) {
             None => Ok(default),
-            Some(text) => text.parse().map_err(|error: T::Err| invalid(name, text, error)),
+            Some(text) => text.parse().map_err(|_| invalid(name, text, "use true or false")),
         }
+    }
+
+    /// Reads a share, 0 to 1.
+    pub(super) fn share(&self, name: &'static str, default: f64) -> Result<f64, ConfigError> {
+        let Some(text) = self.text(name) else {
+            return Ok(default);
+        };
+        let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+        share.ok_or_else(|| invalid(name, text, "use 0 to 1"))
     }
 
     pub(super) fn list<T>(&self, name: &'static str, default: &str) -> Result<Vec<T>, ConfigError>
@@ -106,8 +153,10 @@ impl Vars {
         let Some(text) = self.text(name) else {
             return Ok(default);
         };
-        let seconds: f64 = text.parse().map_err(|error| invalid(name, text, error))?;
-        Duration::try_from_secs_f64(seconds).map_err(|error| invalid(name, text, error))
+        let seconds =
+            text.parse().ok().filter(|seconds| (0.0..=NEVER.as_secs_f64()).contains(seconds));
+        let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        seconds.ok_or_else(|| invalid(name, text, "use seconds, such as 5 or 0.25, up to a year"))
     }
 
     /// Reads the seconds between two rounds; 0 means never.
@@ -123,10 +172,7 @@ impl Vars {
     /// Reads how many days things are kept.
     pub(super) fn retention(&self) -> Result<Retention, ConfigError> {
         let days = |name, default: u32| {
-            let days: u32 = self.parsed(name, default)?;
-            if days == 0 {
-                return Err(invalid(name, "0", "at least 1 day"));
-            }
+            let days = self.number(name, default, 1..=MOST_DAYS)?;
             Ok(Duration::from_hours(24 * u64::from(days)))
         };
         let jobs = days("KEEP_JOBS_DAYS", 30)?;
@@ -141,7 +187,12 @@ impl Vars {
         })
     }
 
-    pub(super) fn database_url(&self) -> Result<String, ConfigError> {
+    /// The ledger's address, in a spelling that our client understands.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if it is missing or no address of a PostgreSQL; the value is not repeated.
+    pub fn database_url(&self) -> Result<String, ConfigError> {
         const NAME: &str = "DATABASE_URL";
 
         let url = self.text(NAME).ok_or(ConfigError::Missing(NAME))?;
@@ -152,6 +203,10 @@ impl Vars {
             // Not the value: it may hold a password.
             Err(invalid(NAME, "…", "it must begin with postgresql://"))
         }
+    }
+
+    pub(super) fn database_max_connections(&self, default: u32) -> Result<u32, ConfigError> {
+        self.number("DATABASE_MAX_CONNECTIONS", default, 1..=MOST_CONNECTIONS)
     }
 
     pub(super) fn nats_url(&self) -> String {
@@ -201,6 +256,30 @@ mod tests {
     fn a_bad_database_url_is_not_repeated() {
         let vars = Vars::from_iter([("DATABASE_URL", "mysql://user:secret@host/d")]);
         assert!(!vars.database_url().unwrap_err().to_string().contains("secret"));
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_answered_with_what_is_allowed() {
+        for text in ["abc", "70000", "-1", "8e3"] {
+            let vars = Vars::from_iter([("PORT", text)]);
+            let error = vars.number::<u16>("PORT", 8000, 0..=u16::MAX).unwrap_err().to_string();
+            assert_eq!(error, format!("PORT is `{text}`: use a whole number from 0 to 65535"));
+        }
+        let none = Vars::from_iter([("DATABASE_MAX_CONNECTIONS", "0")]);
+        assert!(none.database_max_connections(10).is_err());
+    }
+
+    #[test]
+    fn what_a_file_says_wrongly_is_not_repeated() {
+        let path = std::env::temp_dir().join(format!("jetlane-env-{}", uuid::Uuid::now_v7()));
+        std::fs::write(&path, "# one\nA=1\nDATABASE_URL=postgresql://u:my secret@h/d\n").unwrap();
+
+        let read = Vars::from_file(&path);
+
+        std::fs::remove_file(&path).unwrap();
+        let error = read.unwrap_err().to_string();
+        assert!(error.starts_with("cannot read .env: entry 2 is no NAME=value"), "{error}");
+        assert_eq!(Vars::from_file(&path).unwrap().text("A"), None);
     }
 
     #[test]

@@ -52,6 +52,9 @@ pub struct SimulateConfig {
 /// A lease must outlast some missed renewals.
 const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 
+/// A week, which no attempt outlasts.
+const LONGEST_SIMULATION_MS: u64 = 604_800_000;
+
 impl WorkerConfig {
     /// Reads the variables.
     ///
@@ -69,11 +72,11 @@ impl WorkerConfig {
         if lease < SHORTEST_LEASE {
             return Err(invalid("LEASE", &lease.as_secs_f64().to_string(), "at least 3 seconds"));
         }
-        let is_simulated = vars.parsed("GPU_SIMULATION", true)?;
-        let slots = vars.parsed("GPU_COUNT", 4)?;
+        let is_simulated = vars.flag("GPU_SIMULATION", true)?;
+        let slots = vars.number("GPU_COUNT", 4, 0..=u16::MAX)?;
         Ok(Self {
             database_url: vars.database_url()?,
-            database_max_connections: vars.parsed("DATABASE_MAX_CONNECTIONS", 10)?,
+            database_max_connections: vars.database_max_connections(10)?,
             nats_url: vars.nats_url(),
             lanes,
             slots: if is_simulated { slots } else { 0 },
@@ -82,7 +85,7 @@ impl WorkerConfig {
             retry_backoff: vars.seconds("RETRY_BACKOFF", Duration::from_secs(1))?,
             retention: vars.retention()?,
             host: vars.text("WORKER_HOST").unwrap_or("0.0.0.0").to_owned(),
-            port: vars.parsed("WORKER_PORT", 8010)?,
+            port: vars.number("WORKER_PORT", 8010, 0..=u16::MAX)?,
             simulate: SimulateConfig::from_vars(vars)?,
             drain_grace: vars.seconds("DRAIN_GRACE", Duration::from_secs(25))?,
         })
@@ -91,17 +94,14 @@ impl WorkerConfig {
 
 impl SimulateConfig {
     fn from_vars(vars: &Vars) -> Result<Self, ConfigError> {
-        let shortest = Duration::from_millis(vars.parsed("SIMULATE_MIN_MS", 5_000)?);
-        let longest = Duration::from_millis(vars.parsed("SIMULATE_MAX_MS", 15_000)?);
+        let time = |name, default| vars.number(name, default, 0..=LONGEST_SIMULATION_MS);
+        let shortest = Duration::from_millis(time("SIMULATE_MIN_MS", 5_000)?);
+        let longest = Duration::from_millis(time("SIMULATE_MAX_MS", 15_000)?);
         if longest < shortest {
             let text = longest.as_millis().to_string();
             return Err(invalid("SIMULATE_MAX_MS", &text, "less than SIMULATE_MIN_MS"));
         }
-        let failure_rate: f64 = vars.parsed("SIMULATE_FAILURE_RATE", 0.1)?;
-        if !(0.0..=1.0).contains(&failure_rate) {
-            let text = failure_rate.to_string();
-            return Err(invalid("SIMULATE_FAILURE_RATE", &text, "use 0 to 1"));
-        }
+        let failure_rate = vars.share("SIMULATE_FAILURE_RATE", 0.1)?;
         Ok(Self { shortest, longest, failure_rate })
     }
 }
