@@ -14,15 +14,13 @@ pub(crate) struct Cli {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// The address of the API
     #[arg(
         long,
         global = true,
-        env = "JETLANE_API",
-        default_value = "http://127.0.0.1:8000",
+        help = "The address of the API [env: JETLANE_API] [default: http://127.0.0.1:8000]",
         value_name = "URL"
     )]
-    pub(crate) api: String,
+    pub(crate) api: Option<String>,
 
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use crate::args::{Cli, Command};
 use crate::client::Api;
+use crate::environment;
 use crate::output::Format;
 
 /// Runs the command.
@@ -25,11 +26,12 @@ use crate::output::Format;
 /// Why it did not do all that it was asked.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let format = Format::from_flag(cli.json);
-    let api = || Api::new(&cli.api);
+    let address = || environment::api_address(cli.api.as_deref());
+    let api = || Api::new(&address()?);
 
     match cli.command {
         Command::Demo(args) => return demo::run(&args, format).await,
-        Command::Doctor(args) => return doctor::run(&args, &cli.api, format).await,
+        Command::Doctor(args) => return doctor::run(&args, &address()?, format).await,
         Command::Dev(args) => Box::pin(dev::run(args, format)).await,
         Command::Submit(args) => submit::run(*args, api()?, format).await,
         Command::Watch(args) => watch::run(args, api()?, format).await,
@@ -38,7 +40,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Dead(args) => dead::run(args, api()?, format).await,
         Command::Redrive(args) => dead::redrive(args, api()?, format).await,
         Command::Lanes(args) => lanes::run(args, api()?, format).await,
-        Command::Migrate(args) => migrate::run(&args, format).await,
+        Command::Migrate(args) => migrate::run(args, format).await,
         Command::Edge(args) => processes::edge(args, format).await,
         Command::Worker(args) => processes::worker(args, format).await,
     }?;

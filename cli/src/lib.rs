@@ -6,6 +6,7 @@
 //!   this same executable again as `edge` and as `worker`.
 //! * `demo` runs a committed list of jobs and checks what it saw.
 //! * `output` is how results are printed.
+//! * `environment` is what variables and `.env` say to commands.
 //!
 //! A binary needs only to call [`main`]. Since processes are started as
 //! `current_exe() edge` and `current_exe() worker`, it must pass its arguments on.
@@ -14,6 +15,7 @@ mod args;
 mod client;
 mod commands;
 mod demo;
+mod environment;
 mod output;
 mod signals;
 mod stack;

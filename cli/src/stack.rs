@@ -66,7 +66,7 @@ impl Stack {
         if let Some(port) = port {
             ports::check_free(port)?;
         }
-        let servers = Servers::start(&ledger).await?;
+        let servers = Servers::start(&ledger, environment).await?;
         store::migrate(servers.database_url()).await.context("cannot migrate the ledger")?;
 
         settings.push(("DATABASE_URL", servers.database_url().to_owned()));

@@ -20,8 +20,10 @@
 //! | `DRAIN_GRACE` | 25 | seconds between drain and abort |
 //! | `LOG` | `info` | a tracing filter |
 //! | `LOG_FORMAT` | `text` | `text` or `json`; `--json` wins |
+//! | `JETLANE_API` | `http://127.0.0.1:8000` | the API that the `jetlane` command asks; `--api` wins |
 //!
-//! A file `.env` in the working directory is read too; the environment wins.
+//! A file `.env` in the working directory is read too, by every command but `demo`, which runs the
+//! same wherever it is started; the environment wins. `DOCKER_HOST` counts in the environment only.
 //! Names are matched without regard to case, unknown names are ignored.
 
 mod edge;

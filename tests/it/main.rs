@@ -41,5 +41,6 @@ mod slow_readers;
 mod submitting;
 mod tidy;
 mod timeouts;
+mod variables;
 mod wakeups;
 mod watching;

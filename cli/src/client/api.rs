@@ -38,10 +38,7 @@ impl Api {
     ///
     /// If `address` is no HTTP address, or this machine's certificates cannot be read.
     pub(crate) fn new(address: &str) -> anyhow::Result<Self> {
-        let base = Url::parse(address).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
-        let base =
-            base.with_context(|| format!("`{address}` is no http:// or https:// address"))?;
-
+        let base = Self::check_address(address)?;
         let mut builder = Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(SILENCE);
         if base.scheme() == "http" {
             // A machine without certificates needs none to talk to itself.
@@ -52,6 +49,16 @@ impl Api {
         }
         let client = builder.build().context("cannot set up the HTTP client")?;
         Ok(Self { client, base })
+    }
+
+    /// Reads the address of an API.
+    ///
+    /// # Errors
+    ///
+    /// If it is no HTTP address.
+    pub(crate) fn check_address(address: &str) -> anyhow::Result<Url> {
+        let base = Url::parse(address).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
+        base.with_context(|| format!("`{address}` is no http:// or https:// address"))
     }
 
     /// Where it is.

@@ -61,7 +61,7 @@ impl Finding {
 ///
 /// # Errors
 ///
-/// If a variable of the environment means nothing.
+/// If `.env` cannot be read, or a variable of the environment means nothing.
 pub(crate) async fn run(_: &Args, api: &str, format: Format) -> anyhow::Result<ExitCode> {
     let findings = checks::all(api).await?;
     let is_well = findings.iter().all(|finding| finding.status != Status::Fail);

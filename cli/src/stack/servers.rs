@@ -10,6 +10,9 @@ use jetlane_devstack::{Data, Devstack, Ended, Settings};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::Environment;
+use crate::environment;
+
 /// The ledger's database on a server of our own.
 const DATABASE: &str = "jetlane";
 
@@ -46,13 +49,17 @@ struct Told {
 const NATS_LIMIT: Duration = Duration::from_secs(5);
 
 impl Servers {
-    /// Brings up the servers, or finds those that the environment gives.
+    /// Brings up the servers, or finds those that the environment gives, whose file `.env` counts
+    /// only if it is to be inherited.
     ///
     /// # Errors
     ///
     /// As devstack's, in one line that says what to install.
-    pub(crate) async fn start(ledger: &Ledger) -> anyhow::Result<Self> {
-        let settings = Settings::from_env()?;
+    pub(crate) async fn start(ledger: &Ledger, environment: Environment) -> anyhow::Result<Self> {
+        let settings = match environment {
+            Environment::Inherited => environment::devstack_settings()?,
+            Environment::Bare => Settings::from_env()?,
+        };
         let data = match ledger {
             Ledger::Scratch => Data::Temporary,
             Ledger::Kept(folder) => Data::Kept(folder.clone()),

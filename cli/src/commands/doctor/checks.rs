@@ -5,17 +5,15 @@ use jetlane_devstack::{Data, Nats, Postgres, Settings, Source};
 
 use super::{Finding, programs};
 use crate::client::Api;
-
-/// The address that is asked if none is given.
-const DEFAULT_API: &str = "http://127.0.0.1:8000";
+use crate::environment::{self, DEFAULT_API};
 
 /// All of them.
 ///
 /// # Errors
 ///
-/// If a variable of the environment means nothing.
+/// If `.env` cannot be read, or a variable of the environment means nothing.
 pub(super) async fn all(api: &str) -> anyhow::Result<Vec<Finding>> {
-    let settings = Settings::from_env()?;
+    let settings = environment::devstack_settings()?;
     Ok(vec![
         programs::postgres(&settings).await,
         programs::nats(&settings).await,
