@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::commands::{
     cancel, dead, demo, dev, doctor, jobs, lanes, migrate, processes, submit, watch,
 };
+use crate::values;
 
 /// Runs GPU and AI jobs behind an HTTP API, and shows every step of them live.
 #[derive(Debug, Parser)]
@@ -18,7 +19,8 @@ pub(crate) struct Cli {
         long,
         global = true,
         help = "The address of the API [env: JETLANE_API] [default: http://127.0.0.1:8000]",
-        value_name = "URL"
+        value_name = "URL",
+        value_parser = values::address
     )]
     pub(crate) api: Option<String>,
 

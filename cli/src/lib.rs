@@ -5,7 +5,7 @@
 //! * `stack` brings up everything on this machine: servers by devstack, and
 //!   this same executable again as `edge` and as `worker`.
 //! * `demo` runs a committed list of jobs and checks what it saw.
-//! * `output` is how results are printed.
+//! * `output` is how results are printed, `values` what arguments may be.
 //! * `environment` is what variables and `.env` say to commands.
 //!
 //! A binary needs only to call [`main`]. Since processes are started as
@@ -19,16 +19,19 @@ mod environment;
 mod output;
 mod signals;
 mod stack;
+mod values;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use clap::error::ErrorKind;
 use jetlane_core::causes;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{Cli, Command};
+use crate::values::BadArgument;
 
 /// How long a name lookup or another blocking call may hold up the exit.
 const EXIT_LIMIT: Duration = Duration::from_secs(1);
@@ -43,7 +46,10 @@ const WORKER_THREADS: usize = 2;
 /// sense, else with 1 and one line on standard error.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
     // An error says that there is a provider already, and any will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
 
@@ -53,9 +59,20 @@ pub fn main() -> ExitCode {
         Err(error) if output::is_unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(format_args!("jetlane: {}", causes(&error)));
-            ExitCode::FAILURE
+            if error.is::<BadArgument>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Says what is wrong with the arguments: of a value in one line, of their form as clap does.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if !matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) {
+        error.exit();
+    }
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    output::complain(format_args!("jetlane: {}", line.trim_start_matches("error: ")));
+    ExitCode::from(2)
 }
 
 fn start(cli: Cli) -> anyhow::Result<ExitCode> {

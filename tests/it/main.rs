@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod arguments;
 mod cancelling;
 mod changing;
 mod configuration;

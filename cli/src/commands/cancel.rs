@@ -6,12 +6,13 @@ use jetlane_core::domain::JobId;
 
 use crate::client::{Api, CancelAnswer};
 use crate::output::{self, Format};
+use crate::values;
 
 /// The arguments of `cancel`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     /// The jobs
-    #[arg(value_name = "JOB_ID", required = true)]
+    #[arg(value_name = "JOB_ID", required = true, value_parser = values::job_id)]
     jobs: Vec<JobId>,
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::client::Api;
 use crate::output::{self, Format, one_line, shortened, table};
+use crate::values;
 
 /// The longest name and the longest error in a list.
 const NAME_WIDTH: usize = 24;
@@ -26,13 +27,13 @@ enum Command {
         #[command(flatten)]
         filter: Filter,
         /// At most so many, 500 at most
-        #[arg(long, value_name = "N", default_value_t = 50)]
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = values::number(1..=500))]
         limit: usize,
     },
     /// Show every attempt at a job, with its error
     Show {
         /// The job
-        #[arg(value_name = "JOB_ID")]
+        #[arg(value_name = "JOB_ID", value_parser = values::job_id)]
         job: JobId,
     },
     /// Give those that the filter lets through another chance
@@ -67,7 +68,7 @@ struct Many {
     #[command(flatten)]
     filter: Filter,
     /// At most so many, 500 at most
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = values::number(1..=500))]
     limit: usize,
     /// Only say which they are
     #[arg(long)]
@@ -116,7 +117,7 @@ pub(crate) async fn redrive(args: Redrive, api: Api, format: Format) -> anyhow::
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Redrive {
     /// The jobs
-    #[arg(value_name = "JOB_ID", required = true)]
+    #[arg(value_name = "JOB_ID", required = true, value_parser = values::job_id)]
     jobs: Vec<JobId>,
 }
 

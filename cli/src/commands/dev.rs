@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::output::{self, Format};
 use crate::signals;
 use crate::stack::{Environment, Ledger, Logs, Plan, Stack};
+use crate::values;
 
 /// Where data and logs are kept, in the current folder.
 const FOLDER: &str = ".jetlane";
@@ -21,6 +22,9 @@ const SYSTEM_FOLDER: &str = "/var/lib/jetlane";
 /// How long running jobs may take once everything is to stop. What is not done
 /// by then runs again at the next start.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// More worker processes than a machine is asked for on purpose.
+const MOST_WORKERS: usize = 100;
 
 /// The arguments of `dev`.
 ///
@@ -34,10 +38,10 @@ that dies is told of in one line and not started again; another worker can be st
 with `jetlane worker`.")]
 pub(crate) struct Args {
     /// Where the API listens, on loopback; 0 picks a free port
-    #[arg(long, default_value_t = 8000)]
+    #[arg(long, default_value_t = 8000, value_parser = values::number(0..=u16::MAX))]
     port: u16,
-    /// How many worker processes
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// How many worker processes, 0 to 100
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::number(0..=MOST_WORKERS))]
     workers: usize,
     /// Keep nothing: the data goes with the servers
     #[arg(long)]

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::client::{Api, JobFilter, JobView};
 use crate::output::{self, Format, one_line, shortened, table};
+use crate::values;
 
 /// The longest name in a list.
 const NAME_WIDTH: usize = 32;
@@ -14,10 +15,11 @@ const NAME_WIDTH: usize = 32;
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     /// Show this job only, with all that is known of it
-    #[arg(value_name = "JOB_ID", conflicts_with_all = ["state", "lane", "submitted_by", "limit"])]
+    #[arg(value_name = "JOB_ID", value_parser = values::job_id,
+        conflicts_with_all = ["state", "lane", "submitted_by", "limit"])]
     job: Option<JobId>,
     /// Only jobs in this state: scheduled, queued, running, completed, failed or cancelled
-    #[arg(long)]
+    #[arg(long, value_parser = values::state)]
     state: Option<JobState>,
     /// Only jobs of this lane
     #[arg(long)]
@@ -26,7 +28,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WHO")]
     submitted_by: Option<String>,
     /// At most so many, the newest ones
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50,
+        value_parser = values::number(1..=usize::MAX))]
     limit: usize,
 }
 

@@ -1,10 +1,10 @@
 //! `jetlane lanes`: order and share.
 
-use anyhow::Context;
 use serde_json::{Map, Value, json};
 
 use crate::client::Api;
 use crate::output::{self, Format, table};
+use crate::values;
 
 /// The arguments of `lanes`.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,7 +23,7 @@ enum Command {
             help = r#"What to change, such as '{"max_waiting": 1000, "rate": {"per_second": 5}}'"#,
             value_name = "JSON",
             default_value = "{}",
-            value_parser = object,
+            value_parser = values::object,
         )]
         policy: Map<String, Value>,
     },
@@ -44,6 +44,7 @@ enum Command {
         /// Whose share
         tenant: String,
         /// 1 to 1000; a tenant without one has 1
+        #[arg(value_parser = values::number(1..=1000))]
         weight: u32,
     },
     /// Say how many jobs of a concurrency key run at once
@@ -51,16 +52,12 @@ enum Command {
         /// The key
         key: String,
         /// How many; 0 holds them back
-        #[arg(required_unless_present = "sequential")]
+        #[arg(required_unless_present = "sequential", value_parser = values::number(0..=u32::MAX))]
         most: Option<u32>,
         /// One after the other, each only once the one before is final
         #[arg(long, conflicts_with = "most")]
         sequential: bool,
     },
-}
-
-fn object(text: &str) -> anyhow::Result<Map<String, Value>> {
-    serde_json::from_str(text).context("not a JSON object")
 }
 
 /// Prints the lanes, or what was changed.

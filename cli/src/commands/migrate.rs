@@ -1,11 +1,12 @@
 //! `jetlane migrate`: brings the ledger's schema up to date.
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use jetlane_core::config::Vars;
 use jetlane_core::store;
 use serde_json::json;
 
 use crate::output::{self, Format};
+use crate::values::BadArgument;
 
 /// The arguments of `migrate`.
 #[derive(Clone, Debug, clap::Args)]
@@ -40,5 +41,5 @@ fn database_url(args: Args) -> anyhow::Result<String> {
     // Not the value: it may hold a password.
     let rule = "--database-url must begin with postgresql://";
     let url = Vars::from_iter([("DATABASE_URL", typed)]).database_url();
-    url.map_err(|_| anyhow!(rule))
+    Ok(url.map_err(|_| BadArgument(rule.to_owned()))?)
 }

@@ -1,11 +1,11 @@
 //! `jetlane submit`: submits a job.
 
-use anyhow::Context;
 use serde_json::{Map, Value};
 
 use super::watch;
 use crate::client::{Api, NewJob};
 use crate::output::{self, Format};
+use crate::values;
 
 /// The arguments of `submit`.
 #[derive(Clone, Debug, clap::Args)]
@@ -13,10 +13,10 @@ pub(crate) struct Args {
     /// What people call the job
     name: String,
     /// What the tool is given: a JSON object [default: {}]
-    #[arg(long, value_name = "JSON", value_parser = object)]
+    #[arg(long, value_name = "JSON", value_parser = values::object)]
     params: Option<Map<String, Value>>,
     /// Higher runs first [default: 0]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = values::number(i32::MIN..=i32::MAX))]
     priority: Option<i32>,
     /// The queue it waits in [default: default]; `jetlane lanes` shows them
     #[arg(long)]
@@ -31,16 +31,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME")]
     run_at: Option<String>,
     /// How long one attempt may take, up to 7 days [default: no limit]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
     timeout: Option<f64>,
     /// How many failures make it a dead letter, 1 to 100 [default: what its lane says, or 3]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::number(1..=100))]
     max_attempts: Option<u32>,
     #[arg(
         long,
         help = r#"What follows a failed attempt, such as '{"backoff": 2, "retry_on": ["timeout"]}'"#,
         value_name = "JSON",
-        value_parser = object,
+        value_parser = values::object,
     )]
     retry: Option<Map<String, Value>>,
     /// Fails unless it was started by then; RFC 3339
@@ -55,10 +55,6 @@ pub(crate) struct Args {
     /// Follow the job until it has ended, and fail unless it completes
     #[arg(long)]
     watch: bool,
-}
-
-fn object(text: &str) -> anyhow::Result<Map<String, Value>> {
-    serde_json::from_str(text).context("not a JSON object")
 }
 
 /// Submits the job and prints it; with `--watch`, prints its events instead.

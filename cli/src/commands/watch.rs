@@ -6,18 +6,19 @@ use jetlane_core::domain::{JobId, JobState};
 
 use crate::client::{Api, Feed, FeedFilter, JobEvent, Repeats, Sighting};
 use crate::output::{self, Format, one_line, shortened};
+use crate::values;
 
 /// The arguments of `watch`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only these jobs: from their first event on, until all of them have ended
-    #[arg(value_name = "JOB_ID")]
+    #[arg(value_name = "JOB_ID", value_parser = values::job_id)]
     jobs: Vec<JobId>,
     /// Only this lane
     #[arg(long, conflicts_with = "jobs")]
     lane: Option<String>,
     /// Only events after which a job is in this state
-    #[arg(long, conflicts_with = "jobs")]
+    #[arg(long, conflicts_with = "jobs", value_parser = values::state)]
     state: Option<JobState>,
     /// What has happened before, too, as far back as the ledger knows
     #[arg(long)]
