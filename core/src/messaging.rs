@@ -9,6 +9,7 @@ mod bells;
 mod connection;
 mod error;
 mod feed;
+mod news;
 mod publish;
 mod topology;
 

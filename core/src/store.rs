@@ -26,6 +26,7 @@ mod outbox;
 mod pool;
 mod promote;
 mod prune;
+mod reach;
 mod reap;
 mod redrive;
 mod renew;

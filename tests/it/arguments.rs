@@ -39,3 +39,13 @@ async fn a_value_that_makes_no_sense_is_answered_with_what_does() {
         assert_eq!(code, Some(2), "{line}");
     }
 }
+
+#[tokio::test]
+async fn what_caused_an_error_is_told_once() {
+    let url = "postgresql://u:secret@127.0.0.1:1/d";
+    let (code, line) = refusal(&["migrate", "--database-url", url]).await;
+
+    let expected = "jetlane: cannot migrate the ledger: cannot reach 127.0.0.1:1/d: error \
+                    communicating with database: Connection refused (os error 111)";
+    assert_eq!((code, line.as_str()), (Some(1), expected));
+}

@@ -42,6 +42,7 @@ mod slow_readers;
 mod submitting;
 mod tidy;
 mod timeouts;
+mod unreachable;
 mod variables;
 mod wakeups;
 mod watching;

@@ -34,6 +34,7 @@ impl Registration {
     /// Enters the worker and its lanes. Tries for as long as it takes: the
     /// ledger may start after us.
     pub(crate) async fn enter(&self) {
+        self.ledger.until_reached().await;
         let mut pauses = Pauses::new();
         while let Err(error) = self.register().await {
             tracing::warn!(error = causes(&error), "cannot register with the ledger yet");

@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, ToServerAddrs};
 use rand::RngExt;
 use tokio::sync::watch;
 
 use super::MessagingError;
 use super::error::Cause;
+use super::news::{self, News};
 use super::topology::OUTPUT;
 
 /// How long a request to NATS may take before it counts as unanswered.
@@ -64,6 +65,11 @@ impl Messaging {
     /// [`MessagingError::Connect`] if the address is none.
     pub async fn connect(url: &str, name: &str) -> Result<Self, MessagingError> {
         let (tell, link) = watch::channel(Link::default());
+        let servers: Vec<ServerAddr> =
+            url.to_server_addrs().map_err(|error| MessagingError::Connect(error.into()))?.collect();
+        let address = news::addresses(servers.iter());
+        let news = Arc::new(News::default());
+        let attempts = Arc::clone(&news);
         let client = ConnectOptions::new()
             .name(name)
             .retry_on_initial_connect()
@@ -72,10 +78,15 @@ impl Messaging {
             .ping_interval(PING_INTERVAL)
             .reconnect_delay_callback(reconnect_delay)
             .event_callback(move |event| {
-                note(&tell, &event);
+                note(&tell, &news, &address, &event);
                 async {}
             })
-            .connect(url)
+            // It is only listened to: none of the servers is chosen here.
+            .reconnect_to_server_callback(move |servers, _| {
+                attempts.attempt(&servers);
+                async { None }
+            })
+            .connect(servers)
             .await
             .map_err(|error| MessagingError::Connect(error.into()))?;
 
@@ -132,24 +143,27 @@ impl Messaging {
     }
 }
 
-fn note(tell: &watch::Sender<Link>, event: &Event) {
+fn note(tell: &watch::Sender<Link>, news: &News, address: &str, event: &Event) {
     match event {
         Event::Connected => {
-            tracing::info!("connected to NATS");
+            news.connected(address);
             tell.send_modify(|link| {
                 *link = Link { is_up: true, generation: link.generation + 1 };
             });
         }
         Event::Disconnected | Event::Closed => {
-            tracing::warn!("disconnected from NATS");
+            news.lost(address);
             tell.send_modify(|link| link.is_up = false);
         }
         Event::SlowConsumer(_) => {
             tracing::warn!("NATS messages were dropped because a reader was slow");
             tell.send_modify(|link| link.generation += 1);
         }
-        // A refused connection attempt, repeated for ever: news only once.
-        Event::ClientError(error) => tracing::debug!(%error, "NATS client error"),
+        // Also of a refused attempt, which is made again for ever.
+        Event::ClientError(error) => {
+            tracing::debug!(%error, "NATS client error");
+            news.complaint(error.to_string());
+        }
         Event::ServerError(error) => tracing::warn!(%error, "NATS server error"),
         Event::LameDuckMode | Event::Draining => {}
     }

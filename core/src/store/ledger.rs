@@ -33,7 +33,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 /// [`StoreError::Corrupt`].
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    pool: PgPool,
+    pub(super) pool: PgPool,
     /// Transactions under way. They run to their end even if the caller goes
     /// away, since a dropped `begin` or `commit` leaves its outcome to chance.
     transactions: TaskTracker,

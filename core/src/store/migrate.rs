@@ -1,7 +1,11 @@
 //! Bringing the schema up to date.
 
+use anyhow::Context;
 use sqlx::migrate::Migrator;
-use sqlx::{Connection, PgConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection};
+
+use super::reach::address;
 
 /// Every migration, compiled in.
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -14,7 +18,7 @@ static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 /// If the server is out of reach, or a migration fails or was changed after it
 /// was applied. Those before it stay applied.
 pub async fn migrate(url: &str) -> anyhow::Result<usize> {
-    let mut connection = PgConnection::connect(url).await?;
+    let mut connection = connect(url).await?;
     let before = applied(&mut connection).await?;
     MIGRATOR.run(&mut connection).await?;
     let after = applied(&mut connection).await?;
@@ -28,7 +32,7 @@ pub async fn migrate(url: &str) -> anyhow::Result<usize> {
 ///
 /// If the server is out of reach.
 pub async fn pending_migrations(url: &str) -> anyhow::Result<usize> {
-    let mut connection = PgConnection::connect(url).await?;
+    let mut connection = connect(url).await?;
     let applied = applied(&mut connection).await?;
     connection.close().await?;
     Ok(known().saturating_sub(applied))
@@ -41,6 +45,12 @@ pub async fn pending_migrations(url: &str) -> anyhow::Result<usize> {
 /// If the server does not answer.
 pub(super) async fn is_current(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     Ok(applied(connection).await? >= known())
+}
+
+async fn connect(url: &str) -> anyhow::Result<PgConnection> {
+    let options: PgConnectOptions = url.parse().context("its address is none")?;
+    let connection = options.connect().await;
+    connection.with_context(|| format!("cannot reach {}", address(&options)))
 }
 
 fn known() -> usize {

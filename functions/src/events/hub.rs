@@ -109,7 +109,10 @@ async fn seed(ledger: &Ledger) -> Order {
         match seeded.await {
             Ok(head) => return Order::starting_at(&head),
             Err(error) => {
-                warn(error);
+                // Out of reach, it has said why by itself.
+                if ledger.until_reached().await {
+                    warn(error);
+                }
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
