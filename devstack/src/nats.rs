@@ -11,7 +11,7 @@ use crate::ended::Ended;
 use crate::error::DevstackError;
 use crate::folder::{Data, Folder};
 use crate::guard::Task;
-use crate::nats_config::{self, Ports, STORE};
+use crate::nats_config::{self, Ports, STORE, Told};
 use crate::nats_info;
 use crate::origin::Origin;
 use crate::ports::{self, until_ports_are_free};
@@ -60,7 +60,7 @@ impl Nats {
                 until_ports_are_free(|| Self::start_process(&programs, settings, data)).await
             }
             Found::Engine(engine) => {
-                until_ports_are_free(|| Self::start_container(&engine, image)).await
+                until_ports_are_free(|| Self::start_container(&engine, settings)).await
             }
         }
     }
@@ -101,12 +101,13 @@ impl Nats {
         let folder = Folder::take(data, "nats", settings, account).await?;
 
         let (ports, name) = ports_and_name()?;
+        let told = Told { ports, name: &name, ping_interval: settings.nats_ping_interval };
         let process = Process::new(
             &NATS,
             &Task {
                 folder: &folder,
                 account,
-                config: &nats_config::file(ports, &name, folder.path()),
+                config: &nats_config::file(told, folder.path()),
                 stop: STOP,
                 initdb: None,
                 command: &nats_config::command(programs, folder.path()),
@@ -115,9 +116,11 @@ impl Nats {
         Self::start_own(Server::Process(process), ports, name).await
     }
 
-    async fn start_container(engine: &Engine, image: &str) -> Result<Self, DevstackError> {
+    async fn start_container(engine: &Engine, settings: &Settings) -> Result<Self, DevstackError> {
+        let image = &settings.nats_image;
         let (ports, name) = ports_and_name()?;
-        let recipe = nats_config::recipe(image, ports, &name);
+        let told = Told { ports, name: &name, ping_interval: settings.nats_ping_interval };
+        let recipe = nats_config::recipe(image, told);
         let container = Container::new(&NATS, engine, recipe)?;
         let this = Self::start_own(Server::Container(Box::new(container)), ports, name).await?;
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::containers::{Base, Recipe};
 
@@ -10,6 +11,17 @@ const FILE: &str = "/jetlane.conf";
 
 /// What the store is called in the folder of a process.
 pub(crate) const STORE: &str = "store";
+
+/// What a server is told that is its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told<'a> {
+    /// Where it is reached.
+    pub(crate) ports: Ports,
+    /// What it calls itself.
+    pub(crate) name: &'a str,
+    /// How often it pings its clients.
+    pub(crate) ping_interval: Duration,
+}
 
 /// Where it listens.
 #[derive(Clone, Copy, Debug)]
@@ -28,34 +40,37 @@ pub(crate) fn command(programs: &Path, folder: &Path) -> [OsString; 3] {
 }
 
 /// What `server.conf` says to the process.
-pub(crate) fn file(ports: Ports, name: &str, folder: &Path) -> String {
-    settings("127.0.0.1", ports, name, &folder.join(STORE))
+pub(crate) fn file(told: Told<'_>, folder: &Path) -> String {
+    settings("127.0.0.1", told, &folder.join(STORE))
 }
 
-/// The container, reached at `ports` of our loopback.
-pub(crate) fn recipe(image: &str, ports: Ports, name: &str) -> Recipe {
+/// The container, reached at its ports of our loopback.
+pub(crate) fn recipe(image: &str, told: Told<'_>) -> Recipe {
+    let ports = told.ports;
+    let inside = settings("0.0.0.0", Told { ports: INSIDE, ..told }, Path::new("/data"));
     Recipe {
         base: Base::Nats,
         image: image.to_owned(),
-        name: name.to_owned(),
+        name: told.name.to_owned(),
         ports: vec![(ports.clients, INSIDE.clients), (ports.monitor, INSIDE.monitor)],
         variables: Vec::new(),
-        files: vec![(FILE, settings("0.0.0.0", INSIDE, name, Path::new("/data")))],
+        files: vec![(FILE, inside)],
         arguments: vec!["--config".to_owned(), FILE.to_owned()],
         shared_memory: None,
     }
 }
 
 /// All that differs from the defaults of nats-server.
-fn settings(address: &str, ports: Ports, name: &str, store: &Path) -> String {
-    let Ports { clients, monitor } = ports;
+fn settings(address: &str, told: Told<'_>, store: &Path) -> String {
+    let Told { ports: Ports { clients, monitor }, name, ping_interval } = told;
+    let ping_interval = ping_interval.as_secs();
     let store = store.to_string_lossy();
     format!(
         "\
 server_name: \"{name}\"
 listen: \"{address}:{clients}\"
 http: \"{address}:{monitor}\"
-ping_interval: \"10s\"
+ping_interval: \"{ping_interval}s\"
 jetstream {{
   store_dir: {store:?}
 }}

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::account;
 use crate::error::DevstackError;
@@ -35,6 +36,9 @@ const DEFAULT_SOURCES: &str = "url,binaries,containers,wheels";
 /// Where an engine listens that nobody configured, first of all and if it is nowhere.
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
+/// How often NATS pings if nobody says otherwise: a dead process is soon known to be dead.
+const NATS_PING_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How to bring up servers.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -48,6 +52,9 @@ pub struct Settings {
     pub postgres_image: String,
     /// The image that a NATS server in a container is made of.
     pub nats_image: String,
+    /// How often a NATS server of our own pings its clients, in whole seconds. It gives up one that
+    /// has left two pings unanswered.
+    pub nats_ping_interval: Duration,
     /// What to do if the engine does not have one of them.
     pub pull: Pull,
     /// Where the Docker engine listens, as `unix://` or `tcp://`; where testcontainers, which reads
@@ -91,6 +98,7 @@ impl Settings {
             nats_url: var("NATS_URL"),
             postgres_image: or("JETLANE_POSTGRES_IMAGE", "postgres:18-alpine"),
             nats_image: or("JETLANE_NATS_IMAGE", "nats:2.12-alpine"),
+            nats_ping_interval: NATS_PING_INTERVAL,
             pull: if asked_for.is_some() { Pull::Missing } else { Pull::Never },
             docker_host: var("DOCKER_HOST").unwrap_or_else(|| docker_host(&var)),
             caches: caches(&var, &temporary),
