@@ -1,12 +1,14 @@
 //! PostgreSQL and NATS, ours to break.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Context;
 use jetlane_devstack::{Data, Nats, Postgres, Settings, Source};
 use reqwest::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use sqlx::{Connection, PgConnection};
 use tokio::sync::Mutex;
 
 use super::disk::Disk;
@@ -22,6 +24,13 @@ pub(crate) enum Storage {
 
 /// The database of the campaign.
 const DATABASE: &str = "campaign";
+
+/// Sessions that rest for longer are ended by PostgreSQL: so soon that a
+/// campaign outlasts it.
+const LIMIT_REST: &str = "ALTER DATABASE campaign SET idle_session_timeout = '8s'";
+
+/// NATS pings so often, and ends connections that leave two pings unanswered.
+const NATS_PING_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Both servers. The locks are held while a fault stops and starts one.
 #[derive(Debug)]
@@ -46,12 +55,18 @@ impl Servers {
             Storage::DiskOfTheirOwn => Some(Disk::mount()?),
         };
         let data = disk.as_ref().map_or(Data::Temporary, |disk| Data::Kept(disk.path()));
-        let settings =
-            Settings { sources: vec![Source::Binaries, Source::Wheels], ..Settings::from_env()? };
+        let settings = Settings {
+            sources: vec![Source::Binaries, Source::Wheels],
+            nats_ping_interval: NATS_PING_INTERVAL,
+            ..Settings::from_env()?
+        };
         let (postgres, nats) =
             tokio::try_join!(Postgres::start(&settings, &data), Nats::start(&settings, &data),)?;
         postgres.create_database(DATABASE).await?;
         let database_url = postgres.url(DATABASE);
+        let mut connection = PgConnection::connect(&database_url).await?;
+        sqlx::raw_sql(LIMIT_REST).execute(&mut connection).await?;
+        connection.close().await?;
         let nats_url = nats.url().to_owned();
         let nats_monitor = nats.monitor().context("the server is our own")?.to_owned();
         Ok(Self {
