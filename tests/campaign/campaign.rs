@@ -1,5 +1,6 @@
 //! A campaign from its first process to its report.
 
+mod functions;
 mod ground;
 mod quiesce;
 
@@ -80,6 +81,7 @@ impl Campaign {
         beside.spawn(hear(world.servers.nats_url.clone(), Arc::clone(&feed)));
         let pressure = Arc::new(Pressure::default());
         beside.spawn(keep_gauges(Arc::clone(&world), http.clone(), Arc::clone(&pressure)));
+        beside.spawn(functions::keep_functions(Arc::clone(&world), Arc::clone(&history)));
         let watchers = Watchers::start(args.watchers, seed, &world, &history, &http);
         if !watchers.until_begun(BEGIN_LIMIT).await {
             bail!("not every watcher had a first frame within {BEGIN_LIMIT:?}");

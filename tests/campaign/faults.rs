@@ -8,6 +8,7 @@ mod clients;
 mod clock;
 mod disk;
 mod edges;
+mod functions;
 mod kind;
 mod means;
 mod nats;
@@ -21,6 +22,7 @@ mod workers;
 
 use futures_util::future::LocalBoxFuture;
 
+pub(crate) use functions::Connections;
 pub(crate) use kind::FaultKind;
 pub(crate) use means::{all_feasible, feasible};
 pub(crate) use runner::{Done, carry_out};

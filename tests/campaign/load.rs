@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use call::http_client;
-pub(crate) use clients::Clients;
+pub(crate) use clients::{Clients, Door};
 pub(crate) use plan::{Fate, Plan, number};
 
 /// The most submits under way. More are not begun: the machine, not the

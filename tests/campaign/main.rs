@@ -2,6 +2,7 @@
 //! faults by a seeded schedule, and then a checker that believes none of them.
 //!
 //! ```text
+//! cargo build -p jetlane-functions --bin jobs
 //! cargo run -p jetlane-tests --bin campaign -- --seconds 120 --seed 7
 //! ```
 //!

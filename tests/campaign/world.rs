@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures_util::future::try_join_all;
+use jetlane_tests::{Gateway, Limits};
 use reqwest::Client;
 use serde::Serialize;
 use serde_json::Value;
@@ -41,6 +42,10 @@ pub(crate) const SLOTS: i64 = 8;
 /// How long the system may take to come up.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
+/// What functions get: more than they give themselves, and less than clients.
+const FUNCTION_LIMITS: Limits =
+    Limits { wait: Duration::from_millis(1500), answer: Duration::from_secs(4) };
+
 /// How often it is looked at meanwhile.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -52,6 +57,9 @@ pub(crate) struct World {
     pub(crate) ledger: PgPool,
     pub(crate) edges: Vec<Member>,
     pub(crate) workers: Vec<Member>,
+    /// Where functions are reached.
+    pub(crate) gateway: Gateway,
+    pub(crate) functions: Vec<Member>,
     pub(crate) versions: Versions,
 }
 
@@ -86,19 +94,27 @@ impl World {
         };
         let (edges, workers) =
             tokio::try_join!(members(Role::Edge, args.edges), members(Role::Worker, args.workers))?;
+        let gateway = Gateway::start(args.functions(), FUNCTION_LIMITS).await?;
+        if args.functions() > 0 {
+            launch.ensure_function()?;
+        }
+        let functions = (1..).zip(gateway.instances());
+        let functions =
+            functions.map(|(n, instance)| Member::start_function(instance, n, &launch, &servers));
+        let functions = try_join_all(functions).await?;
         let versions = Versions {
             postgresql: sqlx::query_scalar("SHOW server_version").fetch_one(&ledger).await?,
             nats_server: servers.nats_version(http).await?,
             jetlane: launch.version().await?,
         };
-        let world = Self { servers, ledger, edges, workers, versions };
+        let world = Self { servers, ledger, edges, workers, gateway, functions, versions };
         world.until_ready(http).await?;
         Ok(world)
     }
 
     /// All processes of the product.
     pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
-        self.edges.iter().chain(&self.workers)
+        self.edges.iter().chain(&self.workers).chain(&self.functions)
     }
 
     /// The addresses of the edges that live.

@@ -1,18 +1,21 @@
 //! What faults work with.
 
-use std::sync::Arc;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::Client;
 use rustix::process::Signal;
 
 use crate::args::Switch;
+use crate::faults::Connections;
 use crate::history::History;
-use crate::load::Clients;
+use crate::load::{Clients, Door};
 use crate::violations::{Invariant, Violation};
 use crate::watching::Feed;
-use crate::world::{Member, World};
+use crate::world::{Member, Role, World};
 
 /// What a process gives its requests and attempts, and some more for itself.
 const END_LIMIT: Duration = Duration::from_secs(16);
@@ -27,6 +30,8 @@ pub(crate) struct Ground {
     pub(crate) feed: Arc<Feed>,
     /// How many milliseconds the ledger's clock is ahead.
     pub(crate) ledger_offset: AtomicI64,
+    /// The connections that functions had when they came to rest the last time.
+    functions_left: Mutex<Connections>,
 }
 
 impl Ground {
@@ -44,9 +49,28 @@ impl Ground {
             http,
             seed,
             idempotency,
+            door: Door::Edges,
             troubles: Arc::default(),
         });
-        Self { world, history, clients, feed, ledger_offset: AtomicI64::new(0) }
+        Self {
+            world,
+            history,
+            clients,
+            feed,
+            ledger_offset: AtomicI64::new(0),
+            functions_left: Mutex::default(),
+        }
+    }
+
+    /// The connections that functions had when they came to rest the last time;
+    /// none before their first invocation.
+    pub(crate) fn functions_left(&self) -> Connections {
+        self.functions_left.lock().unwrap().clone()
+    }
+
+    /// Functions have come to rest with these connections.
+    pub(crate) fn leave_functions(&self, connections: Connections) {
+        *self.functions_left.lock().unwrap() = connections;
     }
 
     /// How many calls found no answer, a bad one, or a late one.
@@ -73,7 +97,7 @@ impl Ground {
         let name = member.latest().name.clone();
         let blame = |what| self.history.blame(Violation::general(Invariant::Processes, what));
         match member.end(Signal::TERM, END_LIMIT).await {
-            Ok(status) if status.success() => {}
+            Ok(status) if is_in_good_order(status, member.role) => {}
             Ok(status) => blame(format!("{name} was told to end and did with {status}")),
             Err(error) => {
                 blame(format!("it was told to: {error:#}"));
@@ -88,6 +112,10 @@ impl Ground {
         self.world.servers.restore().await?;
         for member in self.world.members() {
             member.clear_up();
+            if member.role == Role::Function {
+                // It is frozen because it rests, and replaced if it has ended.
+                continue;
+            }
             let life = member.latest();
             if life.lives() {
                 life.thaw();
@@ -96,5 +124,14 @@ impl Ground {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a process may end so that was told to. Nothing in a function takes
+/// notice of SIGTERM.
+fn is_in_good_order(status: ExitStatus, role: Role) -> bool {
+    match role {
+        Role::Edge | Role::Worker => status.success(),
+        Role::Function => status.signal() == Some(Signal::TERM.as_raw()),
     }
 }

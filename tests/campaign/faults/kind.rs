@@ -6,7 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::network::{NetworkFault, Road};
-use super::{Fault, Planned, bells, clients, clock, disk, edges, nats, postgres, power, workers};
+use super::{
+    Fault, Planned, bells, clients, clock, disk, edges, functions, nats, postgres, power, workers,
+};
 
 /// Declares the kinds with their spellings, so that none is forgotten.
 macro_rules! kinds {
@@ -40,6 +42,9 @@ kinds! {
     EdgesRolled = "edges_rolled",
     /// An edge is stopped, as between two invokes of a function, then goes on.
     EdgeFrozen = "edge_frozen",
+    /// Instances of a function rest for longer than servers wait for them, then
+    /// are invoked many times.
+    FunctionsFrozen = "functions_frozen",
     /// kill -9 of NATS, and a start with its data.
     NatsKilled = "nats_killed",
     /// NATS is stopped, then goes on.
@@ -113,6 +118,8 @@ impl FaultKind {
             // Longer than a lease, and than a worker may be silent.
             Self::WorkerZombie => 6_000..9_000,
             Self::EdgeFrozen => 3_000..12_000,
+            // Longer than the servers' idle limits.
+            Self::FunctionsFrozen => 9_000..14_000,
             Self::NatsKilled | Self::NatsWiped => 500..5_000,
             // Some are noticed by unanswered pings, some are not.
             Self::NatsPaused | Self::NatsSilent => 3_000..14_000,
@@ -190,6 +197,7 @@ impl FaultKind {
             Self::EdgeKilled => Box::new(edges::Killed::new(chance)),
             Self::EdgesRolled => Box::new(edges::Rolled::default()),
             Self::EdgeFrozen => Box::new(edges::Frozen::new(chance)),
+            Self::FunctionsFrozen => Box::new(functions::Frozen::default()),
             Self::NatsKilled => Box::new(nats::Killed::keeping_data()),
             Self::NatsWiped => Box::new(nats::Killed::losing_data()),
             Self::NatsPaused => Box::new(nats::Paused::default()),

@@ -36,6 +36,14 @@ enum Tried {
     Unknown,
 }
 
+/// Where requests go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    Edges,
+    /// To functions.
+    Gateway,
+}
+
 /// All clients. They share what they know of the edges.
 #[derive(Debug)]
 pub(crate) struct Clients {
@@ -44,6 +52,7 @@ pub(crate) struct Clients {
     pub(crate) http: Client,
     pub(crate) seed: u64,
     pub(crate) idempotency: Switch,
+    pub(crate) door: Door,
     /// How many calls found no answer, a bad one, or a late one.
     pub(crate) troubles: Arc<AtomicU64>,
 }
@@ -66,6 +75,18 @@ impl Clients {
             history: Arc::clone(&self.history),
             http: http_client_without_pool(),
             troubles: Arc::clone(&self.troubles),
+            ..*self
+        }
+    }
+
+    /// The same clients, but they ask functions.
+    pub(crate) fn through_the_gateway(&self) -> Self {
+        Self {
+            world: Arc::clone(&self.world),
+            history: Arc::clone(&self.history),
+            http: self.http.clone(),
+            troubles: Arc::clone(&self.troubles),
+            door: Door::Gateway,
             ..*self
         }
     }
@@ -205,7 +226,10 @@ impl Clients {
     }
 
     pub(super) fn any_edge(&self, rng: &mut StdRng) -> String {
-        self.world.edges[rng.random_range(0..self.world.edges.len())].url()
+        match self.door {
+            Door::Edges => self.world.edges[rng.random_range(0..self.world.edges.len())].url(),
+            Door::Gateway => self.world.gateway.url(),
+        }
     }
 
     pub(super) fn trouble(&self, what: &'static str, phase: Phase, plan: &Plan, more: Value) {

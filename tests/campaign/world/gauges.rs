@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::Client;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Incarnation, World};
+use super::{Incarnation, Role, World};
 
 /// How often processes are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -44,13 +44,21 @@ pub(crate) async fn keep_gauges(world: Arc<World>, http: Client, pressure: Arc<P
 
 async fn look(life: &Incarnation, http: &Client) {
     let memory = resident_kib(life.process.pid().as_raw_nonzero().get());
-    let metrics = http.get(format!("{}/metrics", life.url)).timeout(LIMIT).send();
-    let text = async { metrics.await.ok()?.text().await.ok() }.await;
-    let relayed = text.and_then(|text| sum(&text, "jetlane_messages_relayed_total"));
+    let relayed = match life.role {
+        Role::Edge | Role::Worker => relayed(life, http).await,
+        // It has no relay, and to ask it would wake it.
+        Role::Function => None,
+    };
 
     let mut gauge = life.gauge.lock().unwrap();
     gauge.memory.extend(memory);
     gauge.relayed = relayed.unwrap_or(gauge.relayed);
+}
+
+async fn relayed(life: &Incarnation, http: &Client) -> Option<u64> {
+    let metrics = http.get(format!("{}/metrics", life.url)).timeout(LIMIT).send();
+    let text = metrics.await.ok()?.text().await.ok()?;
+    sum(&text, "jetlane_messages_relayed_total")
 }
 
 fn cpu_pressure() -> Option<f64> {

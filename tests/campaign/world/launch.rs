@@ -42,6 +42,8 @@ fn settings(role: Role) -> Vec<(&'static str, String)> {
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
     program: PathBuf,
+    /// The `jobs` function, if it is there.
+    function: PathBuf,
     folder: PathBuf,
     mutant: Option<Mutant>,
 }
@@ -49,14 +51,13 @@ pub(crate) struct Launch {
 impl Launch {
     /// The program given, or the one that was built beside this one.
     pub(super) fn new(args: &Args, folder: &Path) -> anyhow::Result<Self> {
-        let beside = || {
-            let own = std::env::current_exe().context("cannot tell where this program is")?;
-            anyhow::Ok(own.with_file_name("jetlane-under-test"))
-        };
-        let given = args.program.as_deref();
-        let program = given.map_or_else(beside, |program| Ok(std::path::absolute(program)?))?;
+        let own = std::env::current_exe().context("cannot tell where this program is")?;
+        let beside = || Ok(own.with_file_name("jetlane-under-test"));
+        let program = args.program.as_deref().map_or_else(beside, std::path::absolute)?;
         ensure!(program.is_file(), "there is no program {}: build it first", program.display());
-        Ok(Self { program, folder: folder.to_owned(), mutant: args.mutant })
+        let function = own.with_file_name("jobs");
+        Ok(Self { program, function, folder: folder.to_owned(), mutant: args.mutant })
+    }
     }
 
     /// Where logs go.
@@ -66,12 +67,15 @@ impl Launch {
 
     /// The command of a long-lived process.
     pub(super) fn command(&self, role: Role, database_url: &str, nats_url: &str) -> Command {
-        let mut command = self.bare();
-        command
-            .args([role.as_str(), "--exit-with-parent"])
-            .envs(settings(role))
-            .env("DATABASE_URL", database_url)
-            .env("NATS_URL", nats_url);
+        let mut command = match role {
+            Role::Edge | Role::Worker => {
+                let mut command = self.bare();
+                command.args([role.as_str(), "--exit-with-parent"]).envs(settings(role));
+                command
+            }
+            Role::Function => self.of(&self.function),
+        };
+        command.env("DATABASE_URL", database_url).env("NATS_URL", nats_url);
         command
     }
 
@@ -91,7 +95,11 @@ impl Launch {
     }
 
     fn bare(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        self.of(&self.program)
+    }
+
+    fn of(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.env_clear().current_dir(&self.folder);
         command.envs(self.mutant.map(|mutant| ("JETLANE_MUTANT", mutant.as_str())));
         command

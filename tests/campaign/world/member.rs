@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use jetlane_tests::{Crashes, PATIENCE, Process};
+use jetlane_tests::{Crashes, Instance, PATIENCE, Process};
 use rustix::process::Signal;
 
 use super::gauges::Gauge;
@@ -21,6 +21,8 @@ const POLL: Duration = Duration::from_millis(20);
 pub(crate) enum Role {
     Edge,
     Worker,
+    /// An instance of a Lambda function, frozen but for its invocations.
+    Function,
 }
 
 impl Role {
@@ -28,6 +30,7 @@ impl Role {
         match self {
             Self::Edge => "edge",
             Self::Worker => "worker",
+            Self::Function => "function",
         }
     }
 }
@@ -37,8 +40,8 @@ impl Role {
 pub(crate) struct Incarnation {
     pub(crate) role: Role,
     pub(crate) name: String,
-    pub(crate) process: Process,
-    /// Where it serves HTTP.
+    pub(crate) process: Arc<Process>,
+    /// Where it serves HTTP. A function does not: its Runtime API.
     pub(crate) url: String,
     pub(crate) gauge: Mutex<Gauge>,
     is_frozen: AtomicBool,
@@ -73,9 +76,9 @@ impl Incarnation {
         self.is_frozen.store(false, Ordering::Relaxed);
     }
 
-    /// Whether it lives and is not frozen.
+    /// Whether it lives and is not frozen, as a function is nearly always.
     pub(crate) fn works(&self) -> bool {
-        self.lives() && !self.is_frozen.load(Ordering::Relaxed)
+        self.role != Role::Function && self.lives() && !self.is_frozen.load(Ordering::Relaxed)
     }
 
     /// Whether it has not ended.
@@ -92,6 +95,8 @@ pub(crate) struct Member {
     pub(crate) to_postgres: Proxy,
     pub(crate) to_nats: Proxy,
     launch: Launch,
+    /// What a function fills.
+    instance: Option<Arc<Instance>>,
     database_url: String,
     nats_url: String,
     /// Oldest first.
@@ -101,6 +106,27 @@ pub(crate) struct Member {
 impl Member {
     /// Starts the proxies and the first process.
     pub(super) async fn start(
+        role: Role,
+        number: usize,
+        launch: &Launch,
+        servers: &Servers,
+    ) -> anyhow::Result<Self> {
+        Self::start_in(None, role, number, launch, servers).await
+    }
+
+    /// The same for a function in the place of `instance`.
+    pub(super) async fn start_function(
+        instance: &Arc<Instance>,
+        number: usize,
+        launch: &Launch,
+        servers: &Servers,
+    ) -> anyhow::Result<Self> {
+        let instance = Some(Arc::clone(instance));
+        Self::start_in(instance, Role::Function, number, launch, servers).await
+    }
+
+    async fn start_in(
+        instance: Option<Arc<Instance>>,
         role: Role,
         number: usize,
         launch: &Launch,
@@ -116,13 +142,15 @@ impl Member {
             to_postgres,
             to_nats,
             launch: launch.clone(),
+            instance,
             lives: Mutex::default(),
         };
         this.start_again().await?;
         Ok(this)
     }
 
-    /// Starts a new process, and waits until it listens.
+    /// Starts a new process, and waits until it listens, or until it has asked
+    /// for an invocation.
     ///
     /// # Errors
     ///
@@ -131,11 +159,15 @@ impl Member {
         let name = format!("{}.{}", self.name, self.lives.lock().unwrap().len() + 1);
         let command = self.launch.command(self.role, &self.database_url, &self.nats_url);
         let crashes = Crashes::new();
-        let process = Process::start(&name, command, self.launch.folder(), &crashes);
+        let folder = self.launch.folder();
+        let process = match &self.instance {
+            None => Arc::new(Process::start(&name, command, folder, &crashes)),
+            Some(instance) => instance.fill(&name, command, folder, &crashes),
+        };
 
         let deadline = Instant::now() + PATIENCE;
         let address = loop {
-            if let Some(address) = process.told("address") {
+            if let Some(address) = self.address_of(&process) {
                 break address;
             }
             if let Some(status) = process.end() {
@@ -156,6 +188,13 @@ impl Member {
         };
         self.lives.lock().unwrap().push(Arc::new(incarnation));
         Ok(())
+    }
+
+    fn address_of(&self, process: &Process) -> Option<String> {
+        match &self.instance {
+            None => process.told("address"),
+            Some(instance) => instance.rested().map(|_| instance.address().to_string()),
+        }
     }
 
     /// The process that fills the place, or filled it last.
@@ -190,6 +229,10 @@ impl Member {
     /// If it does not end within `limit`.
     pub(crate) async fn end(&self, signal: Signal, limit: Duration) -> anyhow::Result<ExitStatus> {
         let life = self.latest();
+        if self.role == Role::Function {
+            // What is frozen takes no notice of any signal but SIGKILL.
+            life.process.signal(Signal::CONT);
+        }
         life.process.signal(signal);
         let status = life.process.wait(limit).await;
         status.with_context(|| format!("{} did not end within {limit:?}", life.name))

@@ -1,5 +1,6 @@
 //! PostgreSQL and NATS, ours to break.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -84,6 +85,20 @@ impl Servers {
         let answer = http.get(format!("{}/varz", self.nats_monitor)).send().await?;
         let answer: Value = answer.json().await?;
         Ok(answer["version"].as_str().context("NATS tells no version")?.to_owned())
+    }
+
+    /// The connections of those who call themselves so, by the numbers that
+    /// NATS gives them.
+    pub(crate) async fn nats_connections(
+        &self,
+        name: &str,
+        http: &Client,
+    ) -> anyhow::Result<BTreeSet<u64>> {
+        let answer = http.get(format!("{}/connz", self.nats_monitor)).send().await?;
+        let answer: Value = answer.json().await?;
+        let all = answer["connections"].as_array().context("NATS tells of no connections")?;
+        let named = all.iter().filter(|connection| connection["name"] == name);
+        Ok(named.filter_map(|connection| connection["cid"].as_u64()).collect())
     }
 
     /// Has both run, whatever was done to them.
