@@ -78,6 +78,6 @@ pub use folder::Data;
 pub use nats::Nats;
 pub use origin::Origin;
 pub use postgres::Postgres;
-pub use settings::{Pull, Settings, Source};
+pub use settings::{NatsTimes, Pull, Settings, Source};
 pub use stack::Devstack;
 pub use test_database::{TestDatabase, database};

@@ -53,7 +53,6 @@ impl Nats {
     /// [`DevstackError::Unavailable`] if there is no way to one, [`DevstackError::InUse`] if the
     /// folder to keep has one; nothing runs then.
     pub async fn start(settings: &Settings, data: &Data) -> Result<Self, DevstackError> {
-        let image = &settings.nats_image;
         match sources::find(wanted(settings, data), settings).await? {
             Found::Url(url) => Self::given(url).await,
             Found::Programs(programs) => {
@@ -101,7 +100,7 @@ impl Nats {
         let folder = Folder::take(data, "nats", settings, account).await?;
 
         let (ports, name) = ports_and_name()?;
-        let told = Told { ports, name: &name, ping_interval: settings.nats_ping_interval };
+        let told = Told { ports, name: &name, times: settings.nats_times };
         let process = Process::new(
             &NATS,
             &Task {
@@ -119,7 +118,7 @@ impl Nats {
     async fn start_container(engine: &Engine, settings: &Settings) -> Result<Self, DevstackError> {
         let image = &settings.nats_image;
         let (ports, name) = ports_and_name()?;
-        let told = Told { ports, name: &name, ping_interval: settings.nats_ping_interval };
+        let told = Told { ports, name: &name, times: settings.nats_times };
         let recipe = nats_config::recipe(image, told);
         let container = Container::new(&NATS, engine, recipe)?;
         let this = Self::start_own(Server::Container(Box::new(container)), ports, name).await?;

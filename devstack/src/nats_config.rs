@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::time::Duration;
 
 use crate::containers::{Base, Recipe};
+use crate::settings::NatsTimes;
 
 /// Where a container finds its settings.
 const FILE: &str = "/jetlane.conf";
@@ -19,8 +19,8 @@ pub(crate) struct Told<'a> {
     pub(crate) ports: Ports,
     /// What it calls itself.
     pub(crate) name: &'a str,
-    /// How often it pings its clients.
-    pub(crate) ping_interval: Duration,
+    /// How often it does what it does by time.
+    pub(crate) times: NatsTimes,
 }
 
 /// Where it listens.
@@ -62,8 +62,9 @@ pub(crate) fn recipe(image: &str, told: Told<'_>) -> Recipe {
 
 /// All that differs from the defaults of nats-server.
 fn settings(address: &str, told: Told<'_>, store: &Path) -> String {
-    let Told { ports: Ports { clients, monitor }, name, ping_interval } = told;
-    let ping_interval = ping_interval.as_secs();
+    let Told { ports: Ports { clients, monitor }, name, times } = told;
+    let (ping_interval, sync_interval) =
+        (times.ping_interval.as_secs(), times.sync_interval.as_secs());
     let store = store.to_string_lossy();
     format!(
         "\
@@ -73,6 +74,7 @@ http: \"{address}:{monitor}\"
 ping_interval: \"{ping_interval}s\"
 jetstream {{
   store_dir: {store:?}
+  sync_interval: \"{sync_interval}s\"
 }}
 "
     )

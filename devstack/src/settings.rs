@@ -36,8 +36,21 @@ const DEFAULT_SOURCES: &str = "url,binaries,containers,wheels";
 /// Where an engine listens that nobody configured, first of all and if it is nowhere.
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
-/// How often NATS pings if nobody says otherwise: a dead process is soon known to be dead.
-const NATS_PING_INTERVAL: Duration = Duration::from_secs(10);
+/// How often a NATS server of our own does what it does by time, in whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NatsTimes {
+    /// Pings its clients. It gives up one that has left two pings unanswered.
+    pub ping_interval: Duration,
+    /// Flushes to its disk what it has acknowledged.
+    pub sync_interval: Duration,
+}
+
+impl Default for NatsTimes {
+    /// A dead process is soon known to be dead; else as NATS has it.
+    fn default() -> Self {
+        Self { ping_interval: Duration::from_secs(10), sync_interval: Duration::from_mins(2) }
+    }
+}
 
 /// How to bring up servers.
 #[derive(Clone, Debug)]
@@ -52,9 +65,8 @@ pub struct Settings {
     pub postgres_image: String,
     /// The image that a NATS server in a container is made of.
     pub nats_image: String,
-    /// How often a NATS server of our own pings its clients, in whole seconds. It gives up one that
-    /// has left two pings unanswered.
-    pub nats_ping_interval: Duration,
+    /// The times of a NATS server of our own.
+    pub nats_times: NatsTimes,
     /// What to do if the engine does not have one of them.
     pub pull: Pull,
     /// Where the Docker engine listens, as `unix://` or `tcp://`; where testcontainers, which reads
@@ -98,7 +110,7 @@ impl Settings {
             nats_url: var("NATS_URL"),
             postgres_image: or("JETLANE_POSTGRES_IMAGE", "postgres:18-alpine"),
             nats_image: or("JETLANE_NATS_IMAGE", "nats:2.12-alpine"),
-            nats_ping_interval: NATS_PING_INTERVAL,
+            nats_times: NatsTimes::default(),
             pull: if asked_for.is_some() { Pull::Missing } else { Pull::Never },
             docker_host: var("DOCKER_HOST").unwrap_or_else(|| docker_host(&var)),
             caches: caches(&var, &temporary),

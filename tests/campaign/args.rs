@@ -6,9 +6,6 @@ use std::path::PathBuf;
 use crate::faults::{FaultKind, all_feasible, feasible};
 use crate::mutants::Mutant;
 
-/// How many instances of a function there are, if there are any.
-const FUNCTIONS: usize = 2;
-
 /// Breaks everything while jobs run, and checks that nothing was lost.
 ///
 /// Exits with 0 if no invariant was violated and every kind of fault that was
@@ -94,11 +91,5 @@ impl Args {
             [] => Ok(feasible(FaultKind::ALL)),
             kinds => Ok((all_feasible(kinds)?, Vec::new())),
         }
-    }
-
-    /// How many instances of a function there are: none unless a fault is about
-    /// them, since they are another program, which is to be built.
-    pub(crate) fn functions(&self) -> usize {
-        if self.kinds().contains(&FaultKind::FunctionsFrozen) { FUNCTIONS } else { 0 }
     }
 }

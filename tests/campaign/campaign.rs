@@ -24,7 +24,7 @@ use crate::history::History;
 use crate::load::{http_client, keep_submitting};
 use crate::report::Report;
 use crate::watching::{Feed, Watchers, listen};
-use crate::world::{Member, Pressure, Storage, World, keep_gauges};
+use crate::world::{Member, Pressure, World, keep_gauges};
 
 /// How long jobs run before the first fault.
 const WARM_UP: Duration = Duration::from_secs(3);
@@ -69,12 +69,7 @@ impl Campaign {
     ) -> anyhow::Result<Self> {
         let history = Arc::new(History::new(&folder.join("history.jsonl"))?);
         let http = http_client();
-        let storage = if kinds.contains(&FaultKind::PowerLost) {
-            Storage::DiskOfTheirOwn
-        } else {
-            Storage::Ordinary
-        };
-        let world = Arc::new(World::start(args, storage, &folder, &http).await?);
+        let world = Arc::new(World::start(args, kinds, &folder, &http).await?);
 
         let feed = Arc::new(Feed::default());
         let mut beside = JoinSet::new();

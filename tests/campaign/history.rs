@@ -149,6 +149,12 @@ impl History {
         }
     }
 
+    /// The plan of this number, if there is one.
+    pub(crate) fn plan(&self, n: u32) -> Option<Plan> {
+        let state = self.state.lock().unwrap();
+        Some(state.submissions.get(n as usize)?.plan.clone())
+    }
+
     /// What became of a cancel.
     pub(crate) fn cancelled(&self, n: u32, cancel: Cancel) {
         self.state.lock().unwrap().submissions[n as usize].cancel = cancel;

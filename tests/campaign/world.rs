@@ -26,9 +26,11 @@ pub(crate) use gauges::{Pressure, keep_gauges};
 pub(crate) use launch::Launch;
 pub(crate) use member::{Incarnation, Member, Role};
 pub(crate) use proxy::{Proxy, Weather};
-pub(crate) use servers::{Servers, Storage};
+pub(crate) use servers::Servers;
+use servers::Storage;
 
 use crate::args::Args;
+use crate::faults::FaultKind;
 
 /// The lanes that every worker serves.
 pub(crate) const LANES: [&str; 2] = ["default", "batch"];
@@ -38,6 +40,9 @@ pub(crate) const TENANTS: [&str; 2] = ["acme", "globex"];
 
 /// How many attempts a worker runs at once.
 pub(crate) const SLOTS: i64 = 8;
+
+/// How many instances of a function there are, if a fault is about them.
+const FUNCTIONS: usize = 2;
 
 /// How long the system may take to come up.
 const START_LIMIT: Duration = Duration::from_mins(1);
@@ -80,12 +85,12 @@ impl World {
     /// The first that occurs; what was started ends then.
     pub(crate) async fn start(
         args: &Args,
-        storage: Storage,
+        kinds: &[FaultKind],
         folder: &Path,
         http: &Client,
     ) -> anyhow::Result<Self> {
         let launch = Launch::new(args, folder)?;
-        let servers = Servers::start(storage).await?;
+        let servers = Servers::start(Storage::for_faults(kinds)).await?;
         launch.migrate(&servers.database_url).await.context("cannot migrate the ledger")?;
         let ledger = ledger::connect(&servers.database_url)?;
 
@@ -94,10 +99,13 @@ impl World {
         };
         let (edges, workers) =
             tokio::try_join!(members(Role::Edge, args.edges), members(Role::Worker, args.workers))?;
-        let gateway = Gateway::start(args.functions(), FUNCTION_LIMITS).await?;
-        if args.functions() > 0 {
+        // They are another program, which is to be built.
+        let has_functions = kinds.contains(&FaultKind::FunctionsFrozen);
+        if has_functions {
             launch.ensure_function()?;
         }
+        let gateway =
+            Gateway::start(if has_functions { FUNCTIONS } else { 0 }, FUNCTION_LIMITS).await?;
         let functions = (1..).zip(gateway.instances());
         let functions =
             functions.map(|(n, instance)| Member::start_function(instance, n, &launch, &servers));

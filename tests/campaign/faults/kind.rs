@@ -117,6 +117,8 @@ impl FaultKind {
             Self::WorkerKilled | Self::EdgeKilled | Self::PostgresRestarted => 300..3_000,
             // Longer than a lease, and than a worker may be silent.
             Self::WorkerZombie => 6_000..9_000,
+            // Longer than NATS waits before it flushes.
+            Self::NatsFsyncFailed => 6_000..9_000,
             Self::EdgeFrozen => 3_000..12_000,
             // Longer than the servers' idle limits.
             Self::FunctionsFrozen => 9_000..14_000,
@@ -134,7 +136,6 @@ impl FaultKind {
             | Self::NatsOneWay
             | Self::NatsSlow
             | Self::NatsDiskFull
-            | Self::NatsFsyncFailed
             | Self::BellsDoubled
             | Self::BellsDropped
             | Self::BellsLate

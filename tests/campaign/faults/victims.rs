@@ -48,15 +48,20 @@ pub(super) async fn until_busy(ground: &Ground, worker: &Member) {
     }
 }
 
-/// How many attempts the ledger says that the worker runs.
-pub(super) async fn running(ground: &Ground, worker: &Member) -> u64 {
-    let Some(id) = worker_id(worker) else { return 0 };
-    let count: Result<i64, _> =
-        sqlx::query_scalar("SELECT count(*) FROM jobs WHERE state = 'running' AND worker = $1")
-            .bind(id)
-            .fetch_one(&ground.world.ledger)
-            .await;
-    count.ok().and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
+/// A job whose attempt a worker runs.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(super) struct Running {
+    pub(super) id: Uuid,
+    pub(super) name: String,
+}
+
+/// What the ledger says that the worker runs, the latest begun first.
+pub(super) async fn running(ground: &Ground, worker: &Member) -> Vec<Running> {
+    let Some(id) = worker_id(worker) else { return Vec::new() };
+    let jobs = sqlx::query_as(
+        "SELECT id, name FROM jobs WHERE state = 'running' AND worker = $1 ORDER BY started_at DESC",
+    );
+    jobs.bind(id).fetch_all(&ground.world.ledger).await.unwrap_or_default()
 }
 
 async fn has_just_begun(ledger: &PgPool, worker: Uuid) -> Result<bool, sqlx::Error> {

@@ -36,7 +36,7 @@ impl Fault for Killed {
             let worker = any(&ground.world.workers, &mut self.rng);
             until_busy(ground, worker).await;
             worker.kill().await?;
-            self.lost = running(ground, worker).await;
+            self.lost = running(ground, worker).await.len() as u64;
             self.victim = Some(worker.name.clone());
             Ok(())
         }
@@ -60,6 +60,10 @@ impl Fault for Killed {
     }
 }
 
+/// How many of a frozen worker's jobs are cancelled meanwhile: whoever finds the
+/// worker dead ends them at once, in the place of the attempt that it still has.
+const CANCELLED: usize = 2;
+
 /// SIGSTOP of a worker that runs attempts, for longer than it may be silent.
 pub(super) struct Zombie {
     rng: StdRng,
@@ -81,6 +85,9 @@ impl Fault for Zombie {
             until_busy(ground, worker).await;
             let life = worker.latest();
             life.freeze();
+            for job in running(ground, worker).await.into_iter().take(CANCELLED) {
+                ground.clients.cancel_by_name(job.id, &job.name, &mut self.rng).await;
+            }
             self.before = life.superseded();
             self.victim = Some(life);
             Ok(())

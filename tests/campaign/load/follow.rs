@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::call::{Call, Heard};
-use super::plan::Then;
+use super::plan::{Then, number};
 use super::{Clients, Plan};
 use crate::history::{Cancel, Phase};
 use crate::violations::{Invariant, Violation};
@@ -63,6 +63,14 @@ impl Clients {
             // It has started meanwhile.
             Heard::Answer { status: 409, .. } => {}
             heard => self.expect_trouble("change", plan, job, heard),
+        }
+    }
+
+    /// Cancels a job that the ledger knows by this name, as its client.
+    pub(crate) async fn cancel_by_name(&self, job: Uuid, name: &str, rng: &mut StdRng) {
+        let plan = number(name).and_then(|n| self.history.plan(n));
+        if let Some(plan) = plan {
+            self.cancel(&plan, job, rng).await;
         }
     }
 

@@ -58,6 +58,18 @@ impl Launch {
         let function = own.with_file_name("jobs");
         Ok(Self { program, function, folder: folder.to_owned(), mutant: args.mutant })
     }
+
+    /// Sees that the function was built beside this program.
+    ///
+    /// # Errors
+    ///
+    /// If it was not.
+    pub(super) fn ensure_function(&self) -> anyhow::Result<()> {
+        let profile = if cfg!(debug_assertions) { "" } else { "--release " };
+        let function = self.function.display();
+        let how = format!("cargo build {profile}-p jetlane-functions --bin jobs");
+        ensure!(self.function.is_file(), "there is no program {function}: {how}");
+        Ok(())
     }
 
     /// Where logs go.

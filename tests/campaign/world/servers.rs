@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
-use jetlane_devstack::{Data, Nats, Postgres, Settings, Source};
+use jetlane_devstack::{Data, Nats, NatsTimes, Postgres, Settings, Source};
 use reqwest::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -13,14 +13,22 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::Mutex;
 
 use super::disk::Disk;
+use crate::faults::FaultKind;
 
 /// Where the servers' data lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Storage {
+pub(super) enum Storage {
     /// In temporary folders.
     Ordinary,
     /// On a disk whose power can fail.
     DiskOfTheirOwn,
+}
+
+impl Storage {
+    /// What these faults take.
+    pub(super) fn for_faults(kinds: &[FaultKind]) -> Self {
+        if kinds.contains(&FaultKind::PowerLost) { Self::DiskOfTheirOwn } else { Self::Ordinary }
+    }
 }
 
 /// The database of the campaign.
@@ -30,8 +38,10 @@ const DATABASE: &str = "campaign";
 /// campaign outlasts it.
 const LIMIT_REST: &str = "ALTER DATABASE campaign SET idle_session_timeout = '8s'";
 
-/// NATS pings so often, and ends connections that leave two pings unanswered.
-const NATS_PING_INTERVAL: Duration = Duration::from_secs(2);
+/// NATS ends connections that leave two pings unanswered, and flushes rarely
+/// enough for a power loss to matter, often enough for a disk that does not.
+const NATS_TIMES: NatsTimes =
+    NatsTimes { ping_interval: Duration::from_secs(2), sync_interval: Duration::from_secs(5) };
 
 /// Both servers. The locks are held while a fault stops and starts one.
 #[derive(Debug)]
@@ -58,7 +68,7 @@ impl Servers {
         let data = disk.as_ref().map_or(Data::Temporary, |disk| Data::Kept(disk.path()));
         let settings = Settings {
             sources: vec![Source::Binaries, Source::Wheels],
-            nats_ping_interval: NATS_PING_INTERVAL,
+            nats_times: NATS_TIMES,
             ..Settings::from_env()?
         };
         let (postgres, nats) =
