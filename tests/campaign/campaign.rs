@@ -42,6 +42,8 @@ pub(crate) struct Campaign {
     watchers: Watchers,
     pressure: Arc<Pressure>,
     folder: PathBuf,
+    /// What goes wrong in it.
+    kinds: Vec<FaultKind>,
     /// Hears the feed, and looks at the processes.
     beside: JoinSet<()>,
 }
@@ -64,12 +66,12 @@ impl Campaign {
     async fn raise(
         args: &Args,
         seed: u64,
-        kinds: &[FaultKind],
+        kinds: Vec<FaultKind>,
         folder: PathBuf,
     ) -> anyhow::Result<Self> {
         let history = Arc::new(History::new(&folder.join("history.jsonl"))?);
         let http = http_client();
-        let world = Arc::new(World::start(args, kinds, &folder, &http).await?);
+        let world = Arc::new(World::start(args, &kinds, &folder, &http).await?);
 
         let feed = Arc::new(Feed::default());
         let mut beside = JoinSet::new();
@@ -82,18 +84,18 @@ impl Campaign {
             bail!("not every watcher had a first frame within {BEGIN_LIMIT:?}");
         }
         let ground = Ground::new(world, history, Arc::clone(&feed), http, seed, args.idempotency);
-        Ok(Self { ground, watchers, pressure, folder, beside })
+        Ok(Self { ground, watchers, pressure, folder, kinds, beside })
     }
 
     /// Submits jobs and breaks things for as long as was asked for.
-    async fn rage(&self, args: &Args, seed: u64, kinds: &[FaultKind]) -> anyhow::Result<Vec<Done>> {
+    async fn rage(&self, args: &Args, seed: u64) -> anyhow::Result<Vec<Done>> {
         let deadline = Instant::now() + Duration::from_secs(args.seconds);
         let stop = CancellationToken::new();
         let mut load = JoinSet::new();
         load.spawn(keep_submitting(Arc::clone(&self.ground.clients), args.rate, stop.clone()));
 
         sleep(WARM_UP).await;
-        let done = carry_out(&self.ground, episodes(seed, kinds), deadline).await;
+        let done = carry_out(&self.ground, episodes(seed, &self.kinds), deadline).await;
         sleep(deadline.saturating_duration_since(Instant::now())).await;
 
         stop.cancel();
@@ -105,7 +107,7 @@ impl Campaign {
 
     /// Lets everything come to rest, ends the product, and checks.
     async fn judge(mut self, args: &Args, seed: u64, done: Vec<Done>) -> anyhow::Result<Report> {
-        let Self { ground, watchers, pressure, folder, beside } = &mut self;
+        let Self { ground, watchers, pressure, folder, kinds, beside } = &mut self;
         let (quiet, ledger) = quiesce::come_to_rest(ground, watchers).await?;
         ground.read_stream().await.context("cannot read the stream of events")?;
         beside.shutdown().await;
@@ -114,6 +116,7 @@ impl Campaign {
         }
 
         let evidence = Evidence {
+            kinds: kinds.clone(),
             submissions: ground.history.submissions(),
             blamed: ground.history.blamed(),
             ledger,
@@ -145,8 +148,8 @@ async fn carry_out_whole(args: &Args, seed: u64) -> anyhow::Result<Report> {
         eprintln!("campaign: left out: {what}");
     }
 
-    let campaign = Campaign::raise(args, seed, &kinds, folder).await?;
-    let done = campaign.rage(args, seed, &kinds).await?;
+    let campaign = Campaign::raise(args, seed, kinds, folder).await?;
+    let done = campaign.rage(args, seed).await?;
     campaign.judge(args, seed, done).await
 }
 

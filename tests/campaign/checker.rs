@@ -24,7 +24,7 @@ pub(crate) use processes::zombies_rejected;
 pub(crate) use streams::missing;
 
 use crate::campaign::Quiet;
-use crate::faults::Done;
+use crate::faults::{Done, FaultKind};
 use crate::history::Submission;
 use crate::violations::Violation;
 use crate::watching::{Told, Watched};
@@ -33,6 +33,8 @@ use crate::world::Incarnation;
 /// All that is known of a campaign.
 #[derive(Debug)]
 pub(crate) struct Evidence {
+    /// What was to go wrong, over and over.
+    pub(crate) kinds: Vec<FaultKind>,
     pub(crate) submissions: Vec<Submission>,
     /// What clients saw that must not be.
     pub(crate) blamed: Vec<Violation>,
