@@ -154,7 +154,9 @@ impl Report {
         }
         println!();
         if let Value::Object(figures) = &self.figures {
-            for (name, value) in figures.iter().filter(|(name, _)| !["faults", "kinds"].contains(&name.as_str())) {
+            for (name, value) in
+                figures.iter().filter(|(name, _)| !["faults", "kinds"].contains(&name.as_str()))
+            {
                 println!("{name:<24} {value}");
             }
         }

@@ -1,6 +1,8 @@
 //! B: one end is committed, by the last attempt, with what it must have
 //! brought; and only the job's own failures are charged.
 
+use serde_json::json;
+
 use super::ledger::{Event, Job, Ledger};
 use crate::history::Submission;
 use crate::load::{Fate, Plan};
@@ -57,12 +59,14 @@ fn wrong_commits(job: &Job, events: &[Event]) -> Vec<String> {
         if end.kind == "completed" && job.result != end.details.get("result").cloned() {
             wrong.push("its event tells another result".to_owned());
         }
+        // What the work itself says of where it was done, against what was recorded.
         if let (Some(start), Some(result)) = (start, &job.result)
-            && start.details["gpu_id"] != result["gpu_id"]
+            && (&json!(end.attempt), &start.details["gpu_id"])
+                != (&result["attempt"], &result["gpu_id"])
         {
             wrong.push(format!(
-                "attempt {} ran on GPU {}, and its result is of GPU {}",
-                end.attempt, start.details["gpu_id"], result["gpu_id"]
+                "attempt {} on GPU {} is recorded with the result of attempt {} on GPU {}",
+                end.attempt, start.details["gpu_id"], result["attempt"], result["gpu_id"]
             ));
         }
     }
@@ -105,8 +109,6 @@ fn wrong_charge(plan: &Plan, job: &Job, events: &[Event]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::super::given::{event, job, ledger_of, ledger_with, plain_life, submission};
     use super::*;
 
@@ -146,9 +148,19 @@ mod tests {
     }
 
     #[test]
+    fn another_attempts_result_is_noticed() {
+        let mut job = job(0, "completed");
+        job.result.as_mut().unwrap()["attempt"] = json!(2);
+        let events = plain_life(&job, 1);
+        assert_eq!(found(job, events), [Invariant::CommittedOnce]);
+    }
+
+    #[test]
     fn another_jobs_result_is_noticed() {
-        let job =
-            Job { result: Some(json!({ "gpu_id": 0, "duration_ms": 0 })), ..job(0, "completed") };
+        let job = Job {
+            result: Some(json!({ "attempt": 1, "gpu_id": 0, "duration_ms": 0 })),
+            ..job(0, "completed")
+        };
         let events = plain_life(&job, 1);
         assert_eq!(found(job, events), [Invariant::CommittedOnce]);
     }

@@ -31,7 +31,7 @@ pub(super) fn job(n: u32, state: &str) -> Job {
 
 /// What an attempt of the plan brings.
 pub(super) fn result(plan: &Plan) -> Value {
-    json!({ "gpu_id": 0, "duration_ms": plan.duration.as_millis() })
+    json!({ "attempt": 1, "gpu_id": 0, "duration_ms": plan.duration.as_millis() })
 }
 
 /// A plan that completes at once.

@@ -5,6 +5,8 @@
 //! | `duration_ms` | how long it takes | by chance, as configured |
 //! | `fail` | `"transient"`, `"permanent"`, or how many attempts fail | by chance, permanently |
 //!
+//! It brings the attempt, the GPU, and how long it was to take.
+//!
 //! Other params, meant for the work that is pretended, are passed over.
 
 use std::time::Duration;
@@ -49,6 +51,7 @@ pub(super) async fn run(mut assignment: Assignment, config: SimulateConfig) -> Y
         Some(Fail::Permanent) => Err(ToolError::Permanent(anyhow!("failed as asked"))),
         None if is_unlucky => Err(ToolError::Permanent(anyhow!("failed by chance"))),
         Some(Fail::First(_)) | None => Ok(Some(json!({
+            "attempt": assignment.attempt,
             "gpu_id": assignment.gpu_id,
             "duration_ms": u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         }))),
@@ -150,7 +153,7 @@ mod tests {
         let start = Instant::now();
         let result = run(assignment(&json!({ "duration_ms": 1100 }), 1), LUCKY).await.unwrap();
         assert_eq!(start.elapsed(), Duration::from_millis(1100));
-        assert_eq!(result, Some(json!({ "gpu_id": 3, "duration_ms": 1100 })));
+        assert_eq!(result, Some(json!({ "attempt": 1, "gpu_id": 3, "duration_ms": 1100 })));
     }
 
     #[tokio::test(start_paused = true)]
