@@ -45,7 +45,7 @@ pub use ledger::Ledger;
 pub use list::JobFilter;
 pub use migrate::{migrate, pending_migrations};
 pub use outbox::Due;
-pub use pool::{PoolSettings, connect, connect_lazy};
+pub use pool::{PoolSettings, RESTED, connect, connect_lazy};
 pub use promote::Promoted;
 pub use prune::{Pruned, Retention};
 pub use reap::Reaped;

@@ -11,7 +11,7 @@ use jetlane_core::config::EdgeConfig;
 use jetlane_core::messaging::Messaging;
 use jetlane_core::outbox::{OutboxMetrics, Relay, announcer};
 use jetlane_core::shutdown::Shutdown;
-use jetlane_core::store::{Ledger, PoolSettings, connect_lazy};
+use jetlane_core::store::{Ledger, PoolSettings, RESTED, connect_lazy};
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -53,6 +53,7 @@ pub async fn run(
         application_name: "jetlane-edge",
         max_connections: config.database_max_connections,
         acquire_timeout: ACQUIRE_TIMEOUT,
+        rested: RESTED,
     })
     .context("DATABASE_URL is no address")?;
     let ledger = Ledger::new(pool);

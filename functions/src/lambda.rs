@@ -41,6 +41,7 @@ pub async fn app_from_environment() -> anyhow::Result<(App, FunctionConfig)> {
         application_name: "jetlane-function",
         max_connections: config.database_max_connections,
         acquire_timeout: ACQUIRE_TIMEOUT,
+        rested: Duration::ZERO,
     })
     .context("DATABASE_URL is no address")?;
     let ledger = Ledger::new(pool);

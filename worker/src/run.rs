@@ -11,7 +11,7 @@ use jetlane_core::domain::WorkerId;
 use jetlane_core::messaging::Messaging;
 use jetlane_core::outbox::{OutboxMetrics, announcer};
 use jetlane_core::shutdown::Shutdown;
-use jetlane_core::store::{Ledger, PoolSettings, connect_lazy};
+use jetlane_core::store::{Ledger, PoolSettings, RESTED, connect_lazy};
 use prometheus::Registry;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -226,6 +226,7 @@ fn connect(config: &WorkerConfig) -> anyhow::Result<Ledger> {
         application_name: "jetlane-worker",
         max_connections: config.database_max_connections,
         acquire_timeout: ACQUIRE_LIMIT,
+        rested: RESTED,
     });
     Ok(Ledger::new(pool.context("DATABASE_URL is no address")?))
 }

@@ -22,10 +22,15 @@ pub struct PoolSettings {
     /// How long a caller waits for a connection before it is told that the
     /// ledger is unavailable.
     pub acquire_timeout: Duration,
+    /// A connection that nobody used for longer is asked for a sign of life
+    /// first; see [`RESTED`].
+    pub rested: Duration,
 }
 
-/// A connection unused for longer is asked for a sign of life first.
-const RESTED: Duration = Duration::from_secs(1);
+/// After how long a rest a connection is asked for a sign of life, in a process
+/// that is never frozen. One that is cannot tell how long a connection rested:
+/// the freeze may have come while the connection was on its way back.
+pub const RESTED: Duration = Duration::from_secs(1);
 
 /// A connection that takes longer to answer is given up: its peer may be gone
 /// without a word.
@@ -57,6 +62,7 @@ pub fn connect_lazy(settings: &PoolSettings) -> Result<PgPool, StoreError> {
         ("idle_in_transaction_session_timeout", "10s"),
     ]);
 
+    let rested = settings.rested;
     Ok(PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(settings.acquire_timeout)
@@ -65,9 +71,9 @@ pub fn connect_lazy(settings: &PoolSettings) -> Result<PgPool, StoreError> {
         // A connection that was in use a moment ago is taken as it is; one that
         // rested may be dead, if only because this process was frozen.
         .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
+        .before_acquire(move |connection, meta| {
             Box::pin(async move {
-                if meta.idle_for > RESTED {
+                if meta.idle_for >= rested {
                     timeout(SIGN_OF_LIFE_LIMIT, connection.ping()).await.map_err(too_late)??;
                 }
                 Ok(true)

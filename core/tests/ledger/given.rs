@@ -7,7 +7,7 @@ use jetlane_core::domain::{
     TenantName, Tool, WorkerId,
 };
 use jetlane_core::store::{
-    Acceptance, Claim, Claims, FeedFilter, FeedKey, Ledger, PoolSettings, connect, migrate,
+    Acceptance, Claim, Claims, FeedFilter, FeedKey, Ledger, PoolSettings, RESTED, connect, migrate,
 };
 use jetlane_devstack::TestDatabase;
 use serde_json::Map;
@@ -62,6 +62,7 @@ pub(crate) fn settings(url: &str, max_connections: u32) -> PoolSettings {
         application_name: "ledger-test",
         max_connections,
         acquire_timeout: Duration::from_secs(20),
+        rested: RESTED,
     }
 }
 

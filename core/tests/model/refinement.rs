@@ -7,7 +7,7 @@ use jetlane_core::domain::{
     RetryPolicy, RunAt, Settlement, TenantName, Tool, WorkerId,
 };
 use jetlane_core::store::{
-    Claim, FeedFilter, FeedKey, Held, Ledger, PoolSettings, connect, migrate,
+    Claim, FeedFilter, FeedKey, Held, Ledger, PoolSettings, RESTED, connect, migrate,
 };
 use jetlane_devstack::TestDatabase;
 use rand::SeedableRng;
@@ -45,6 +45,7 @@ async fn given_a_ledger() -> Real {
         application_name: "model-test",
         max_connections: 4,
         acquire_timeout: Duration::from_secs(20),
+        rested: RESTED,
     };
     let pool = connect(&settings).await.unwrap();
     let mut real = Real {

@@ -1,7 +1,7 @@
 //! Instances of functions that rest for so long that servers give their
 //! connections up, and then have much to do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -90,6 +90,8 @@ impl Fault for Frozen {
             for _ in 0..IN_TURN {
                 clients.drive().await;
             }
+            let in_turn = ground.world.gateway.answered();
+            let refused_in_turn = count(&in_turn, 503) - count(&before, 503);
             come_at_once(ground, AT_ONCE).await;
 
             let mut answered = ground.world.gateway.answered();
@@ -100,10 +102,11 @@ impl Fault for Frozen {
             self.accepted = answered.remove(&201).unwrap_or(0);
             let refused = answered.remove(&503).unwrap_or(0);
             let failed: u64 = answered.range(500..).map(|(_, count)| count).sum();
-            if self.accepted <= refused || failed > 0 {
+            // Who comes alone finds an instance free, and the ledger well.
+            if self.accepted <= refused || refused_in_turn > 0 || failed > 0 {
                 let what = format!(
                     "functions that had rested accepted {} jobs, turned {refused} calls away, \
-                     and failed {failed}",
+                     {refused_in_turn} of them in turn, and failed {failed}",
                     self.accepted
                 );
                 ground.history.blame(Violation::general(Invariant::Api, what));
@@ -118,6 +121,11 @@ impl Fault for Frozen {
         let count = if self.accepted > 0 { self.closed as u64 } else { 0 };
         std::future::ready(Felt { what: "resting connections closed", count }).boxed_local()
     }
+}
+
+/// How many answers had this status.
+fn count(answered: &BTreeMap<u16, u64>, status: u16) -> u64 {
+    answered.get(&status).copied().unwrap_or(0)
 }
 
 async fn come_at_once(ground: &Ground, count: usize) {

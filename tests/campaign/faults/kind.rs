@@ -116,9 +116,8 @@ impl FaultKind {
             | Self::ClockBack => 0..1,
             Self::WorkerKilled | Self::EdgeKilled | Self::PostgresRestarted => 300..3_000,
             // Longer than a lease, and than a worker may be silent.
-            Self::WorkerZombie => 6_000..9_000,
-            // Longer than NATS waits before it flushes.
-            Self::NatsFsyncFailed => 6_000..9_000,
+            // Or than NATS waits before it flushes.
+            Self::WorkerZombie | Self::NatsFsyncFailed => 6_000..9_000,
             Self::EdgeFrozen => 3_000..12_000,
             // Longer than the servers' idle limits.
             Self::FunctionsFrozen => 9_000..14_000,

@@ -10,7 +10,7 @@ use anyhow::Context;
 use jetlane_core::causes;
 use jetlane_core::domain::WorkerId;
 use jetlane_core::messaging::Messaging;
-use jetlane_core::store::{Ledger, PoolSettings, connect_lazy};
+use jetlane_core::store::{Ledger, PoolSettings, RESTED, connect_lazy};
 use tokio::runtime;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -161,6 +161,7 @@ impl Keeper {
             application_name: "jetlane-worker-leases",
             max_connections: 1,
             acquire_timeout: RENEWAL_LIMIT,
+            rested: RESTED,
         });
         Ok(Ledger::new(pool.context("the ledger's address is none")?))
     }
