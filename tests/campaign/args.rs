@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use crate::faults::{FaultKind, all_feasible, feasible};
+use crate::faults::{FaultKind, Footing, all_feasible, feasible};
 use crate::mutants::Mutant;
 
 /// Breaks everything while jobs run, and checks that nothing was lost.
@@ -43,6 +43,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["faults", "no_faults"])]
     pub(crate) mutant: Option<Mutant>,
 
+    /// Run the servers in containers of a Docker engine, without the faults that need their processes
+    #[arg(long, conflicts_with = "mutant")]
+    pub(crate) containers: bool,
+
     /// How many workers
     #[arg(long, default_value_t = 3)]
     pub(crate) workers: usize,
@@ -76,6 +80,11 @@ pub(crate) enum Switch {
 }
 
 impl Args {
+    /// What the servers are to be.
+    pub(crate) fn footing(&self) -> Footing {
+        if self.containers { Footing::Containers } else { Footing::Processes }
+    }
+
     /// The kinds of faults that were asked for, all that are feasible here unless
     /// said otherwise; and what keeps others from being so.
     ///
@@ -83,13 +92,14 @@ impl Args {
     ///
     /// If one that was asked for is not feasible here.
     pub(crate) fn kinds(&self) -> anyhow::Result<(Vec<FaultKind>, Vec<String>)> {
+        let footing = self.footing();
         if let Some(mutant) = self.mutant {
-            return Ok((all_feasible(mutant.faults())?, Vec::new()));
+            return Ok((all_feasible(mutant.faults(), footing)?, Vec::new()));
         }
         match self.faults.as_slice() {
             [] if self.no_faults => Ok(Default::default()),
-            [] => Ok(feasible(FaultKind::ALL)),
-            kinds => Ok((all_feasible(kinds)?, Vec::new())),
+            [] => Ok(feasible(FaultKind::ALL, footing)),
+            kinds => Ok((all_feasible(kinds, footing)?, Vec::new())),
         }
     }
 }

@@ -24,7 +24,7 @@ use futures_util::future::LocalBoxFuture;
 
 pub(crate) use functions::Connections;
 pub(crate) use kind::FaultKind;
-pub(crate) use means::{all_feasible, feasible};
+pub(crate) use means::{Footing, all_feasible, feasible};
 pub(crate) use runner::{Done, carry_out};
 pub(crate) use schedule::{Episode, Planned, episodes};
 

@@ -90,7 +90,7 @@ impl World {
         http: &Client,
     ) -> anyhow::Result<Self> {
         let launch = Launch::new(args, folder)?;
-        let servers = Servers::start(Storage::for_faults(kinds)).await?;
+        let servers = Servers::start(Storage::for_faults(kinds), args.footing()).await?;
         launch.migrate(&servers.database_url).await.context("cannot migrate the ledger")?;
         let ledger = ledger::connect(&servers.database_url)?;
 

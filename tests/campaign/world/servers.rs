@@ -13,7 +13,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::Mutex;
 
 use super::disk::Disk;
-use crate::faults::FaultKind;
+use crate::faults::{FaultKind, Footing};
 
 /// Where the servers' data lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,14 +60,17 @@ pub(crate) struct Servers {
 
 impl Servers {
     /// Brings up both, never ones that were given: they are going to be killed.
-    pub(super) async fn start(storage: Storage) -> anyhow::Result<Self> {
+    pub(super) async fn start(storage: Storage, footing: Footing) -> anyhow::Result<Self> {
         let disk = match storage {
             Storage::Ordinary => None,
             Storage::DiskOfTheirOwn => Some(Disk::mount()?),
         };
         let data = disk.as_ref().map_or(Data::Temporary, |disk| Data::Kept(disk.path()));
         let settings = Settings {
-            sources: vec![Source::Binaries, Source::Wheels],
+            sources: match footing {
+                Footing::Processes => vec![Source::Binaries, Source::Wheels],
+                Footing::Containers => vec![Source::Containers],
+            },
             nats_times: NATS_TIMES,
             ..Settings::from_env()?
         };
