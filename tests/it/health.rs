@@ -68,9 +68,13 @@ async fn without_its_ledger_an_edge_asks_to_come_back_later() {
     app.start_edge(&[("DATABASE_URL", unreachable)]).await;
 
     let reply = app.ask("POST", "/jobs", json!({ "name": "x" })).await.expect(503);
+    let request = app.request("POST", "/jobs").header("idempotency-key", "a-key");
+    let keyed = app.send(request.json(&json!({ "name": "x" }))).await.expect(503);
 
-    assert_eq!(reply.problem()["type"], "/problems/unavailable");
-    assert!(reply.header("retry-after").parse::<u32>().is_ok(), "{reply:?}");
+    for reply in [reply, keyed] {
+        assert_eq!(reply.problem()["type"], "/problems/unavailable");
+        assert!(reply.header("retry-after").parse::<u32>().is_ok(), "{reply:?}");
+    }
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ pub struct FeedFilter {
 }
 
 /// How many keys are read in one statement.
-const PAGE: i64 = 5_000;
+pub(super) const PAGE: i64 = 5_000;
 
 /// The mark below which no event can appear any more.
 ///
@@ -68,28 +68,13 @@ pub(super) async fn horizon(connection: &mut PgConnection) -> Result<i64, StoreE
     Ok(sqlx::query_scalar!("SELECT xid FROM event_horizon").fetch_one(connection).await?)
 }
 
-/// All events from the transaction `from` on, and the low-water mark of the
-/// time before they were read.
+/// The names of the events after a place in the feed, in its order, at most
+/// [`PAGE`].
 ///
 /// # Errors
 ///
 /// [`StoreError::Database`].
-pub(super) async fn head(connection: &mut PgConnection, from: i64) -> Result<FeedHead, StoreError> {
-    // First the mark, then the events: what commits between is above the mark.
-    let low_water = low_water(&mut *connection).await?;
-    let mut keys: Vec<FeedKey> = Vec::new();
-    loop {
-        let start = FeedKey { xid: from, job_id: JobId(Uuid::nil()), seq: 0 };
-        let page = keys_after(&mut *connection, keys.last().copied().unwrap_or(start)).await?;
-        let is_last = i64::try_from(page.len()).is_ok_and(|read| read < PAGE);
-        keys.extend(page);
-        if is_last {
-            return Ok(FeedHead { low_water, keys });
-        }
-    }
-}
-
-async fn keys_after(
+pub(super) async fn keys_after(
     connection: &mut PgConnection,
     after: FeedKey,
 ) -> Result<Vec<FeedKey>, StoreError> {
@@ -159,7 +144,9 @@ pub(super) async fn replay(
     below: i64,
     limit: i64,
 ) -> Result<Vec<Event>, StoreError> {
-    let ids: Vec<Uuid> = filter.job_ids.iter().map(|id| id.0).collect();
+    if !filter.job_ids.is_empty() {
+        return replay_of(connection, tenant, filter, after, below, limit).await;
+    }
     sqlx::query_as!(
         EventRow,
         r#"
@@ -167,7 +154,47 @@ pub(super) async fn replay(
         FROM job_events
         WHERE (xid, job_id, seq) > ($2, $3, $4)
           AND tenant = $1
-          AND (cardinality($5::uuid[]) = 0 OR job_id = ANY($5))
+          AND ($5::text IS NULL OR lane = $5)
+          AND ($6::text IS NULL OR state = $6)
+          AND xid < $7
+        ORDER BY xid, job_id, seq
+        LIMIT $8
+        "#,
+        tenant.as_str(),
+        after.xid,
+        after.job_id.0,
+        after.seq,
+        filter.lane.as_ref().map(LaneName::as_str),
+        filter.state.map(JobState::as_str),
+        below,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?
+    .into_iter()
+    .map(TryInto::try_into)
+    .collect()
+}
+
+/// As [`replay`], of the jobs that the filter names: found by them, and not by
+/// their place in the feed.
+async fn replay_of(
+    connection: &mut PgConnection,
+    tenant: &TenantName,
+    filter: &FeedFilter,
+    after: FeedKey,
+    below: i64,
+    limit: i64,
+) -> Result<Vec<Event>, StoreError> {
+    let ids: Vec<Uuid> = filter.job_ids.iter().map(|id| id.0).collect();
+    sqlx::query_as!(
+        EventRow,
+        r#"
+        SELECT job_id, seq, kind, state, attempt, created_at, lane, tenant, xid, details
+        FROM job_events
+        WHERE job_id = ANY($5)
+          AND (xid, job_id, seq) > ($2, $3, $4)
+          AND tenant = $1
           AND ($6::text IS NULL OR lane = $6)
           AND ($7::text IS NULL OR state = $7)
           AND xid < $8

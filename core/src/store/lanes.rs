@@ -368,10 +368,12 @@ pub(super) async fn shares(
             WHERE waiting.tenant IS NOT NULL
         )
         SELECT waiting.tenant AS "tenant!", COALESCE(lane_shares.weight, 1) AS "weight!"
-        FROM waiting
+        FROM (
+            -- Here, so that the walk ends with them.
+            SELECT tenant FROM waiting WHERE tenant IS NOT NULL LIMIT $2
+        ) AS waiting
         LEFT JOIN lane_shares ON lane_shares.lane = $1 AND lane_shares.tenant = waiting.tenant
-        WHERE waiting.tenant IS NOT NULL
-        LIMIT $2
+        ORDER BY waiting.tenant
         "#,
         lane.as_str(),
         MOST_TENANTS,

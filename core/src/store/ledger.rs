@@ -12,7 +12,7 @@ mod reading;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -85,7 +85,7 @@ impl Ledger {
             + Send
             + 'static,
     {
-        let transaction = limited(transaction(self.pool.clone(), work));
+        let transaction = transaction(self.pool.clone(), work);
         #[cfg(jetlane_mutants)]
         if Mutant::NoPoolGuard.is_on() {
             return transaction.await;
@@ -109,18 +109,22 @@ async fn transaction<T, F>(pool: PgPool, work: F) -> Result<T, StoreError>
 where
     F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>>,
 {
-    let mut transaction = pool.begin().await?;
-    match work(&mut transaction).await {
-        Ok(value) => {
-            transaction.commit().await?;
-            Ok(value)
+    let mut connection = pool.acquire().await?;
+    limited(async {
+        let mut transaction = connection.begin().await?;
+        match work(&mut transaction).await {
+            Ok(value) => {
+                transaction.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                // Now, not when the connection is used next: it holds locks.
+                transaction.rollback().await?;
+                Err(error)
+            }
         }
-        Err(error) => {
-            // Now, not when the connection is used next: it holds locks.
-            transaction.rollback().await?;
-            Err(error)
-        }
-    }
+    })
+    .await
 }
 
 /// Moves the key on after a change of the one job that has it.

@@ -1,6 +1,7 @@
 //! Many jobs, a page at a time.
 
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::StoreError;
 use super::row::JobRow;
@@ -42,7 +43,7 @@ pub(super) async fn list(
           AND ($2::text IS NULL OR state = $2)
           AND ($3::text IS NULL OR lane = $3)
           AND ($4::text IS NULL OR submitted_by = $4)
-          AND ($5::uuid IS NULL OR id < $5)
+          AND id < $5
         ORDER BY id DESC
         LIMIT $6
         "#,
@@ -50,7 +51,7 @@ pub(super) async fn list(
         filter.state.map(JobState::as_str),
         filter.lane.as_ref().map(LaneName::as_str),
         filter.submitted_by,
-        before.map(|id| id.0),
+        before.map_or(Uuid::max(), |id| id.0),
         limit,
     )
     .fetch_all(connection)

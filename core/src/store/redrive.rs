@@ -1,6 +1,7 @@
 //! Dead letters: finding them, and giving them another chance.
 
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::StoreError;
 use super::change::change;
@@ -51,7 +52,7 @@ pub(super) async fn list(
           AND ($4::text IS NULL OR tool = $4)
           AND ($5::text IS NULL OR error ->> 'type' = $5)
           AND ($6::text IS NULL OR submitted_by = $6)
-          AND ($7::uuid IS NULL OR id < $7)
+          AND id < $7
         ORDER BY id DESC
         LIMIT $8
         "#,
@@ -61,7 +62,7 @@ pub(super) async fn list(
         filter.tool.map(Tool::as_str),
         filter.error.map(ErrorKind::as_str),
         filter.submitted_by,
-        before.map(|id| id.0),
+        before.map_or(Uuid::max(), |id| id.0),
         limit,
     )
     .fetch_all(connection)

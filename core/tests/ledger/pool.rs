@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use jetlane_core::domain::TenantName;
-use jetlane_core::store::{Ledger, connect};
+use jetlane_core::store::{Ledger, PoolSettings, connect};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgPool, Row};
 use tokio::io::copy_bidirectional;
@@ -72,9 +72,33 @@ async fn a_connection_that_went_silent_is_given_up_and_replaced() {
 
 /// Connections go back to their pool beside what their borrower does next.
 async fn until_idle(pool: &PgPool) {
-    while pool.num_idle() == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let is_idle = async {
+        while pool.num_idle() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(GIVEN_UP, is_idle).await.expect("the connection came back");
+}
+
+/// Who may be frozen asks every time: a connection that was used a moment ago,
+/// as far as it can tell, may be dead.
+#[tokio::test]
+async fn a_connection_that_the_server_ended_is_replaced_before_it_is_used() {
+    let given = given_a_ledger().await;
+    let settings = PoolSettings { rested: Duration::ZERO, ..settings(&given.url, 1) };
+    let pool = connect(&settings).await.unwrap();
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&pool).await.unwrap();
+    until_idle(&pool).await;
+
+    let is_ended: bool = sqlx::query_scalar("SELECT pg_terminate_backend($1, 5000)")
+        .bind(pid)
+        .fetch_one(&given.pool)
+        .await
+        .unwrap();
+    assert!(is_ended);
+
+    let found = Ledger::new(pool).find(&TenantName::default(), job("any").id).await;
+    assert!(found.unwrap().is_none());
 }
 
 /// An address that leads to the server. Connections made before `silence` was

@@ -20,6 +20,9 @@ use crate::reader::{IdempotencyKey, JsonObject, Tenant, Traceparent};
 /// How long a submit waits for another with the same idempotency key.
 const KEY_LIMIT: Duration = Duration::from_secs(2);
 
+/// How soon a ledger that is well answers.
+const PING_LIMIT: Duration = Duration::from_millis(500);
+
 /// On an answer that was given before.
 pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
@@ -42,9 +45,10 @@ pub(crate) async fn submit(
     let new = NewJob { traceparent, ..new };
     let answer = match key {
         None => accept(&app, new).await?,
-        Some(key) => timeout(KEY_LIMIT, accept(&app, under_key(new, key)))
-            .await
-            .map_err(|_| ApiError::KeyInUse)??,
+        Some(key) => match timeout(KEY_LIMIT, accept(&app, under_key(new, key))).await {
+            Ok(answer) => answer?,
+            Err(_) => return Err(why_it_waits(&app).await),
+        },
     };
     match answer {
         Acceptance::Accepted(job) => created(&job, &base),
@@ -54,6 +58,16 @@ pub(crate) async fn submit(
             Ok(response)
         }
         Acceptance::Refused(refused) => Err(refused.into()),
+    }
+}
+
+/// What a submit that takes too long waits for: another with its key, or a
+/// ledger that does not answer.
+async fn why_it_waits(app: &App) -> ApiError {
+    match timeout(PING_LIMIT, app.ledger.ping()).await {
+        Ok(Ok(())) => ApiError::KeyInUse,
+        Ok(Err(error)) => error.into(),
+        Err(elapsed) => ApiError::Unavailable(elapsed.into()),
     }
 }
 

@@ -1,7 +1,9 @@
 //! What watchers are told from the ledger.
 
+use uuid::Uuid;
+
 use super::{Ledger, limited};
-use crate::domain::{Event, TenantName};
+use crate::domain::{Event, JobId, TenantName};
 use crate::store::{FeedFilter, FeedHead, FeedKey, StoreError, feed};
 
 impl Ledger {
@@ -29,7 +31,20 @@ impl Ledger {
     ///
     /// See above.
     pub async fn feed_head(&self, from: i64) -> Result<FeedHead, StoreError> {
-        limited(feed::head(&mut *self.pool.acquire().await?, from)).await
+        let connection = &mut *self.pool.acquire().await?;
+        // First the mark, then the events: what commits between is above the mark.
+        let low_water = limited(feed::low_water(&mut *connection)).await?;
+        let mut keys: Vec<FeedKey> = Vec::new();
+        loop {
+            let start = FeedKey { xid: from, job_id: JobId(Uuid::nil()), seq: 0 };
+            let last = keys.last().copied().unwrap_or(start);
+            let page = limited(feed::keys_after(&mut *connection, last)).await?;
+            let is_last = i64::try_from(page.len()).is_ok_and(|read| read < feed::PAGE);
+            keys.extend(page);
+            if is_last {
+                return Ok(FeedHead { low_water, keys });
+            }
+        }
     }
 
     /// The named events that are there, in the order of the feed.
