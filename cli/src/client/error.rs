@@ -51,13 +51,28 @@ struct Problem {
     title: Option<String>,
     detail: Option<String>,
     #[serde(default)]
-    errors: Vec<FieldError>,
+    errors: Vec<Violation>,
 }
 
+/// One rule that the request broke. The place has another name for every part of a request.
 #[derive(Debug, Deserialize)]
-struct FieldError {
-    pointer: String,
+struct Violation {
+    pointer: Option<String>,
+    parameter: Option<String>,
+    header: Option<String>,
+    path: Option<String>,
     detail: String,
+}
+
+impl Violation {
+    fn told(self) -> String {
+        let places = [self.pointer, self.parameter, self.header, self.path];
+        // The pointer to a whole body is empty.
+        match places.into_iter().flatten().find(|place| !place.is_empty()) {
+            Some(place) => format!("{place}: {}", self.detail),
+            None => self.detail,
+        }
+    }
 }
 
 /// Reads an answer that tells of a failure.
@@ -72,9 +87,11 @@ fn tell(status: StatusCode, body: &[u8]) -> String {
         return format!("the API answered {status}");
     };
     let what = title.unwrap_or_else(|| status.to_string());
-    let fields = errors.iter().map(|field| format!("{}: {}", field.pointer, field.detail));
-    let why: Vec<String> =
-        if errors.is_empty() { detail.into_iter().collect() } else { fields.collect() };
+    let why: Vec<String> = if errors.is_empty() {
+        detail.into_iter().collect()
+    } else {
+        errors.into_iter().map(Violation::told).collect()
+    };
     if why.is_empty() { what } else { format!("{what}: {}", why.join("; ")) }
 }
 
@@ -84,15 +101,28 @@ mod tests {
 
     #[test]
     fn a_problem_is_told_in_one_line() {
-        let body = br##"{"type":"/problems/invalid","title":"Invalid request","status":422,
-            "detail":"1 field is invalid","errors":[{"pointer":"#/lane","detail":"no such lane"}]}"##;
+        let body = br#"{"type":"/problems/invalid","title":"Invalid request","status":422,
+            "detail":"/lane: no such lane","errors":[{"pointer":"/lane","detail":"no such lane"}]}"#;
         assert_eq!(
             tell(StatusCode::UNPROCESSABLE_ENTITY, body),
-            "Invalid request: #/lane: no such lane"
+            "Invalid request: /lane: no such lane"
         );
 
         let body = br#"{"title":"Not found","detail":"no such job"}"#;
         assert_eq!(tell(StatusCode::NOT_FOUND, body), "Not found: no such job");
+    }
+
+    #[test]
+    fn a_broken_rule_is_told_wherever_in_the_request_it_is() {
+        let body = br#"{"type":"/problems/invalid","title":"Invalid request","status":422,
+            "detail":"lane: a; Idempotency-Key: b; lane: c; /run_at: d; : e","errors":[
+            {"parameter":"lane","detail":"a"},{"header":"Idempotency-Key","detail":"b"},
+            {"path":"lane","detail":"c"},{"pointer":"/run_at","detail":"d"},
+            {"pointer":"","detail":"e"}]}"#;
+        assert_eq!(
+            tell(StatusCode::UNPROCESSABLE_ENTITY, body),
+            "Invalid request: lane: a; Idempotency-Key: b; lane: c; /run_at: d; e"
+        );
     }
 
     #[test]
