@@ -45,11 +45,12 @@ impl ClientError {
     }
 }
 
-/// RFC 9457, as far as a person wants to read it.
+/// RFC 9457, as far as a person wants to read it, or what `/ready` says.
 #[derive(Debug, Deserialize)]
 struct Problem {
     title: Option<String>,
     detail: Option<String>,
+    reason: Option<String>,
     #[serde(default)]
     errors: Vec<Violation>,
 }
@@ -83,12 +84,13 @@ pub(super) async fn refusal(response: Response) -> ClientError {
 }
 
 fn tell(status: StatusCode, body: &[u8]) -> String {
-    let Ok(Problem { title, detail, errors }) = serde_json::from_slice(body) else {
-        return format!("the API answered {status}");
+    let by_status = format!("the API answered {status}");
+    let Ok(Problem { title, detail, reason, errors }) = serde_json::from_slice(body) else {
+        return by_status;
     };
-    let what = title.unwrap_or_else(|| status.to_string());
+    let what = title.unwrap_or(by_status);
     let why: Vec<String> = if errors.is_empty() {
-        detail.into_iter().collect()
+        detail.or(reason).into_iter().collect()
     } else {
         errors.into_iter().map(Violation::told).collect()
     };
@@ -122,6 +124,17 @@ mod tests {
         assert_eq!(
             tell(StatusCode::UNPROCESSABLE_ENTITY, body),
             "Invalid request: lane: a; Idempotency-Key: b; lane: c; /run_at: d; e"
+        );
+    }
+
+    #[test]
+    fn an_api_that_is_not_ready_tells_why() {
+        assert_eq!(
+            tell(
+                StatusCode::SERVICE_UNAVAILABLE,
+                br#"{"status":"unready","reason":"ledger down"}"#
+            ),
+            "the API answered 503 Service Unavailable: ledger down"
         );
     }
 

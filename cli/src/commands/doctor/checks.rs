@@ -2,10 +2,15 @@
 
 use jetlane_core::{causes, store};
 use jetlane_devstack::{Data, Nats, Postgres, Settings, Source};
+use reqwest::StatusCode;
+use serde_json::Value;
 
 use super::{Finding, programs};
-use crate::client::Api;
+use crate::client::{Api, ClientError};
 use crate::environment::{self, DEFAULT_API};
+
+/// The check of who answers at `--api`.
+const API: &str = "API";
 
 /// All of them.
 ///
@@ -73,30 +78,73 @@ async fn nats(settings: &Settings) -> Finding {
 }
 
 async fn ready(address: &str) -> Finding {
-    const CHECK: &str = "API";
+    match Api::new(address) {
+        Ok(api) => judge(address, api.ready().await),
+        Err(error) => Finding::fail(API, causes(&error), "correct --api"),
+    }
+}
 
-    let api = match Api::new(address) {
-        Ok(api) => api,
-        Err(error) => return Finding::fail(CHECK, causes(&error), "correct --api"),
-    };
-    match api.ready().await {
+/// What the answer of the API at `address` means. That none runs there is no fault unless somebody
+/// said that one should.
+fn judge(address: &str, answer: Result<Value, ClientError>) -> Finding {
+    match answer {
         Ok(answer) if answer["status"] == "ready" => {
-            Finding::ok(CHECK, format!("ready at {address}"))
+            Finding::ok(API, format!("ready at {address}"))
         }
         Ok(answer) => Finding::warn(
-            CHECK,
+            API,
             format!("{answer} at {address}"),
             "jobs are accepted and events come late until NATS is back",
         ),
-        // Nobody said that one should run here.
-        Err(_) if address == DEFAULT_API => Finding::warn(
-            CHECK,
+        Err(ClientError::Unreachable { .. }) if address == DEFAULT_API => Finding::warn(
+            API,
             format!("nothing answers at {address}"),
             "start one with `jetlane dev`, or name it by --api",
         ),
-        Err(error) => {
-            let found = causes(&error.into());
-            Finding::fail(CHECK, found, "start it, or correct --api")
+        Err(error @ ClientError::Unreachable { .. }) => {
+            Finding::fail(API, causes(&error.into()), "start it, or correct --api")
         }
+        Err(ClientError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, said }) => {
+            Finding::broken(API, format!("not ready at {address}: {said}"))
+        }
+        // Something that is not the API, most likely.
+        Err(error) if address == DEFAULT_API => Finding::warn(
+            API,
+            format!("no API at {address}: {}", causes(&error.into())),
+            "name the API by --api",
+        ),
+        Err(error) => Finding::fail(
+            API,
+            format!("no API at {address}: {}", causes(&error.into())),
+            "correct --api",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Status;
+    use super::*;
+
+    fn refused(status: StatusCode, said: &str) -> Result<Value, ClientError> {
+        Err(ClientError::Refused { status, said: said.to_owned() })
+    }
+
+    #[test]
+    fn an_api_that_answers_is_not_said_to_be_away() {
+        let said = "run `jetlane migrate`";
+        for address in [DEFAULT_API, "http://10.0.0.1"] {
+            let finding = judge(address, refused(StatusCode::SERVICE_UNAVAILABLE, said));
+            assert_eq!(finding.status, Status::Fail);
+            assert_eq!(finding.found, format!("not ready at {address}: {said}"));
+        }
+    }
+
+    #[test]
+    fn something_else_is_a_fault_only_where_the_api_should_be() {
+        let finding = judge(DEFAULT_API, refused(StatusCode::NOT_FOUND, "no"));
+        assert_eq!(finding.status, Status::Warn);
+        let finding = judge("http://10.0.0.1", refused(StatusCode::NOT_FOUND, "no"));
+        assert_eq!(finding.status, Status::Fail);
     }
 }
