@@ -132,7 +132,11 @@ async fn act(api: &Api, verb: &str, many: &Many, format: Format) -> anyhow::Resu
     print(format, &answer, || {
         let ids = answer["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
         let ids: Vec<_> = ids.iter().filter_map(Value::as_str).collect();
-        let done = if many.dry_run { format!("would {verb}") } else { format!("{verb}d") };
+        let done = match verb {
+            _ if many.dry_run => format!("would {verb}"),
+            "redrive" => "redriven".to_owned(),
+            _ => format!("{verb}d"),
+        };
         if ids.is_empty() { format!("{done} none") } else { format!("{done}\n{}", ids.join("\n")) }
     })
 }
