@@ -59,28 +59,29 @@ pub(crate) async fn run(count: Option<NonZeroUsize>, format: Format) -> anyhow::
     if format == Format::Text {
         output::print("starting PostgreSQL, NATS, edge and workers …")?;
     }
-    let start = Box::pin(Stack::start(plan()?));
-    let Some(stack) = shutdown.drain.run_until_cancelled(start).await else {
-        bail!("interrupted");
-    };
-    let mut stack = stack.context("cannot bring everything up")?;
+    let started = Box::pin(Stack::start(plan()?, &shutdown)).await;
+    let started = started.context("cannot bring everything up")?;
+    let Some(mut stack) = started else { bail!("interrupted") };
 
-    if format == Format::Text {
-        output::print(format_args!("all up after {:.1} s\n", begun.elapsed().as_secs_f64()))?;
-    }
-    let view = View::open(format)?;
-    let session = Session::new(&mut stack, view, shutdown.clone());
-    let outcome = session.run(script, GPUS).await;
-    let outcome = outcome.map_err(|error| {
+    let perform = async {
+        if format == Format::Text {
+            let seconds = begun.elapsed().as_secs_f64();
+            output::print(format_args!("all up after {seconds:.1} s\n"))?;
+        }
+        let view = View::open(format)?;
+        let report = Session::new(&mut stack, view, shutdown.clone()).run(script, GPUS).await?;
+        if format == Format::Text {
+            output::print(report.text())?;
+        }
+        anyhow::Ok(report)
+    };
+    let outcome = Box::pin(perform).await.map_err(|error| {
         // Of a terminal that was closed, the output may tell before the signal does.
         if shutdown.drain.is_cancelled() || output::is_unread(&error) {
             return error;
         }
         error.context(format!("the demo broke off; its logs are in {}", stack.keep_logs()))
     });
-    if let (Ok(report), Format::Text) = (&outcome, format) {
-        output::print(report.text())?;
-    }
     let stopped = stack.stop(GRACE).await;
 
     let mut report = outcome?;

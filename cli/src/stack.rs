@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::future::select_all;
-use jetlane_core::store;
+use jetlane_core::shutdown::Shutdown;
+use jetlane_core::{causes, store};
 
 pub(crate) use child::Environment;
 use child::{Child, Program};
@@ -24,6 +25,7 @@ pub(crate) use logs::Logs;
 pub(crate) use servers::{Ledger, Servers};
 
 use crate::client::Api;
+use crate::output::complain;
 
 /// How often another free port is tried after someone took the one before.
 const PORT_TRIES: usize = 3;
@@ -56,29 +58,40 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// Brings up everything, and returns once it is ready.
+    /// Brings up everything, and returns once it is ready; `None` if `shutdown` comes first.
+    /// Unless all is up, whatever was started is stopped again first, if there is no abort.
     ///
     /// # Errors
     ///
-    /// The first that occurs; whatever was started is stopped again.
-    pub(crate) async fn start(plan: Plan) -> anyhow::Result<Self> {
+    /// The first that occurs.
+    pub(crate) async fn start(plan: Plan, shutdown: &Shutdown) -> anyhow::Result<Option<Self>> {
+        let bring_up = Self::bring_up(plan, shutdown);
+        Ok(shutdown.abort.run_until_cancelled(bring_up).await.transpose()?.flatten())
+    }
+
+    async fn bring_up(plan: Plan, shutdown: &Shutdown) -> anyhow::Result<Option<Self>> {
         let Plan { ledger, logs, port, workers, environment, mut settings } = plan;
         if let Some(port) = port {
             ports::check_free(port)?;
         }
-        let servers = Servers::start(&ledger, environment).await?;
-        store::migrate(servers.database_url()).await.context("cannot migrate the ledger")?;
-
+        let Some(servers) = Servers::start(&ledger, environment, shutdown).await? else {
+            return Ok(None);
+        };
         settings.push(("DATABASE_URL", servers.database_url().to_owned()));
         settings.push(("NATS_URL", servers.nats_url().to_owned()));
         let program = Program { environment, settings, logs: logs.folder().to_owned() };
-        let edge = start_edge(&program, port);
-        let workers = start_workers(&program, workers);
-        let (edge, workers) = tokio::join!(edge, workers);
-        let (api, edge) = edge?;
 
-        let children = std::iter::once(edge).chain(workers?).collect();
-        Ok(Self { servers, api, children, logs })
+        let processes = start_processes(&program, servers.database_url(), port, workers);
+        let failed = match shutdown.drain.run_until_cancelled(processes).await {
+            Some(Ok((api, children))) => return Ok(Some(Self { servers, api, children, logs })),
+            Some(Err(error)) => Err(error),
+            None => Ok(None),
+        };
+        // Dropping our own servers would do; those that were given keep what we made there.
+        if let Err(error) = servers.stop().await {
+            complain(causes(&error));
+        }
+        failed
     }
 
     /// The API's client.
@@ -144,6 +157,22 @@ async fn one_ended(children: &mut Vec<Child>) -> anyhow::Result<Ended> {
         status: Some(status),
         last_words: child.last_words(),
     })
+}
+
+/// Migrates the ledger, and starts `edge` and `workers` workers, `edge` first in what is returned.
+/// Those that were started are killed if another does not start.
+async fn start_processes(
+    program: &Program,
+    database_url: &str,
+    port: Option<u16>,
+    workers: usize,
+) -> anyhow::Result<(Api, Vec<Child>)> {
+    store::migrate(database_url).await.context("cannot migrate the ledger")?;
+    let edge = start_edge(program, port);
+    let workers = start_workers(program, workers);
+    let (edge, workers) = tokio::join!(edge, workers);
+    let (api, edge) = edge?;
+    Ok((api, std::iter::once(edge).chain(workers?).collect()))
 }
 
 async fn start_edge(program: &Program, port: Option<u16>) -> anyhow::Result<(Api, Child)> {

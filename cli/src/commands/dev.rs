@@ -61,23 +61,26 @@ pub(crate) async fn run(args: Args, format: Format) -> anyhow::Result<()> {
     if format == Format::Text {
         output::print("starting PostgreSQL, NATS, edge and workers …")?;
     }
-    let start = Box::pin(Stack::start(plan(args)?));
-    let Some(stack) = shutdown.drain.run_until_cancelled(start).await else { return Ok(()) };
-    let mut stack = stack?;
-    announce(&stack, format)?;
+    let started = Box::pin(Stack::start(plan(args)?, &shutdown)).await?;
+    let Some(mut stack) = started else { return Ok(()) };
+    let stayed = stay(&mut stack, format, &shutdown).await;
 
-    while let Some(ended) = shutdown.drain.run_until_cancelled(stack.ended()).await {
-        output::complain(ended?);
-    }
     if format == Format::Text {
         // A terminal that was closed is no reason to leave anything behind.
         let _ = output::print("stopping; once more to stop at once");
     }
     // Dropping a half-stopped stack kills what is left of it.
-    match shutdown.abort.run_until_cancelled(stack.stop(GRACE)).await {
-        Some(stopped) => stopped,
-        None => Ok(()),
+    let stopped = shutdown.abort.run_until_cancelled(stack.stop(GRACE)).await;
+    stayed.and(stopped.unwrap_or(Ok(())))
+}
+
+/// Says where everything is, and what of it ends, until it is to stop.
+async fn stay(stack: &mut Stack, format: Format, shutdown: &Shutdown) -> anyhow::Result<()> {
+    announce(stack, format)?;
+    while let Some(ended) = shutdown.drain.run_until_cancelled(stack.ended()).await {
+        output::complain(ended?);
     }
+    Ok(())
 }
 
 fn plan(args: Args) -> anyhow::Result<Plan> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jetlane_core::messaging::Messaging;
+use jetlane_core::shutdown::Shutdown;
 use jetlane_core::store;
 use jetlane_devstack::{Data, Devstack, Ended, Settings};
 use tokio::time::timeout;
@@ -50,12 +51,16 @@ const NATS_LIMIT: Duration = Duration::from_secs(5);
 
 impl Servers {
     /// Brings up the servers, or finds those that the environment gives, whose file `.env` counts
-    /// only if it is to be inherited.
+    /// only if it is to be inherited. `None` if it is to stop before they are there.
     ///
     /// # Errors
     ///
-    /// As devstack's, in one line that says what to install.
-    pub(crate) async fn start(ledger: &Ledger, environment: Environment) -> anyhow::Result<Self> {
+    /// As devstack's, in one line that says what to install. Nothing is left then.
+    pub(crate) async fn start(
+        ledger: &Ledger,
+        environment: Environment,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Option<Self>> {
         let settings = match environment {
             Environment::Inherited => environment::devstack_settings()?,
             Environment::Bare => Settings::from_env()?,
@@ -64,20 +69,33 @@ impl Servers {
             Ledger::Scratch => Data::Temporary,
             Ledger::Kept(folder) => Data::Kept(folder.clone()),
         };
-        let devstack = Devstack::start(&settings, &data).await?;
+        let bring_up = async {
+            let devstack = Devstack::start(&settings, &data).await?;
+            let borrowed_nats = match ledger {
+                Ledger::Scratch if !devstack.nats.is_own() => {
+                    Some(borrow_nats(devstack.nats.url()).await?)
+                }
+                Ledger::Scratch | Ledger::Kept(_) => None,
+            };
+            anyhow::Ok((devstack, borrowed_nats))
+        };
+        let Some(up) = shutdown.drain.run_until_cancelled(bring_up).await else { return Ok(None) };
+        let (devstack, borrowed_nats) = up?;
 
+        // From here on heedless of a drain: a database whose making is broken off may be made yet.
         let given = settings.database_url.filter(|_| !devstack.postgres.is_own());
-        match (ledger, given) {
-            (Ledger::Kept(_), Some(database_url)) => Ok(Self {
+        let servers = match (ledger, given) {
+            (Ledger::Kept(_), Some(database_url)) => Self {
                 devstack,
                 database_url,
                 scratch: None,
                 borrowed_nats: None,
                 told: Told::default(),
-            }),
-            (Ledger::Kept(_), None) => Self::with_kept_database(devstack).await,
-            (Ledger::Scratch, _) => Self::with_new_database(devstack).await,
-        }
+            },
+            (Ledger::Kept(_), None) => Self::with_kept_database(devstack).await?,
+            (Ledger::Scratch, _) => Self::with_new_database(devstack, borrowed_nats).await?,
+        };
+        Ok(Some(servers))
     }
 
     async fn with_kept_database(devstack: Devstack) -> anyhow::Result<Self> {
@@ -94,12 +112,10 @@ impl Servers {
         })
     }
 
-    async fn with_new_database(devstack: Devstack) -> anyhow::Result<Self> {
-        let borrowed_nats = if devstack.nats.is_own() {
-            None
-        } else {
-            Some(borrow_nats(devstack.nats.url()).await?)
-        };
+    async fn with_new_database(
+        devstack: Devstack,
+        borrowed_nats: Option<Messaging>,
+    ) -> anyhow::Result<Self> {
         let name = format!("jetlane_{}", Uuid::now_v7().simple());
         devstack.postgres.create_database(&name).await?;
         let database_url = devstack.postgres.url(&name);
@@ -139,20 +155,26 @@ impl Servers {
         }
     }
 
-    /// Stops what is ours, and drops a database that was for this run only.
+    /// Stops what is ours, and removes from servers that were given what was for this run only.
     ///
     /// # Errors
     ///
-    /// If a server does not stop, or the database cannot be dropped.
+    /// The first, if a server does not stop, or if the database or streams cannot be removed; the
+    /// others are stopped and removed all the same.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        if let Some(name) = &self.scratch {
-            let dropped = self.devstack.postgres.drop_database(name).await;
-            dropped.context("a database was left behind")?;
-        }
-        if let Some(messaging) = &self.borrowed_nats {
-            messaging.remove_streams().await.context("streams were left behind")?;
-        }
-        Ok(self.devstack.stop().await?)
+        let dropped = match &self.scratch {
+            Some(name) => self.devstack.postgres.drop_database(name).await,
+            None => Ok(()),
+        };
+        let removed = match &self.borrowed_nats {
+            Some(messaging) => messaging.remove_streams().await,
+            None => Ok(()),
+        };
+        let stopped = self.devstack.stop().await;
+
+        dropped.context("a database was left behind")?;
+        removed.context("streams were left behind")?;
+        Ok(stopped?)
     }
 }
 
