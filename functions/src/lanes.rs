@@ -9,10 +9,9 @@ use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::fields::Fields;
-use crate::jobs::KEY_LIMIT;
 use crate::jobs::describe::retry;
 use crate::problem::{ApiError, Place, Violation};
-use crate::reader::{JsonObject, LanePath, Tenant};
+use crate::reader::{JsonObject, KeyPath, LanePath, Tenant};
 
 /// The most starts per second that a limit can be: more is none.
 const FASTEST: f64 = 100_000.0;
@@ -103,15 +102,9 @@ pub(crate) async fn set_share(
 pub(crate) async fn limit_concurrency(
     State(app): State<App>,
     Tenant(tenant): Tenant,
-    Path(key): Path<String>,
+    KeyPath(key): KeyPath,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    if key.trim().is_empty() || key.chars().count() > KEY_LIMIT || key.contains('\0') {
-        return Err(ApiError::Invalid(vec![Violation {
-            place: Place::Path("key"),
-            detail: format!("must have 1 to {KEY_LIMIT} characters, not all blank"),
-        }]));
-    }
     let mut fields = Fields::new(body);
     let most = fields.nullable_integer("limit", 0..=1_000_000).flatten();
     let is_sequential = fields.flag("sequential").unwrap_or_default();

@@ -13,6 +13,7 @@ use jetlane_core::domain::{JobId, LaneName, TenantName};
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
+use crate::jobs::KEY_LIMIT;
 use crate::problem::{ApiError, Place, Violation};
 
 /// The longest body: params of 256 KiB and room for the rest.
@@ -154,6 +155,28 @@ impl<S: Send + Sync> FromRequestParts<S> for LanePath {
                 detail: LANE_RULE.to_owned(),
             }])
         })
+    }
+}
+
+/// The concurrency key that the path names.
+pub(crate) struct KeyPath(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for KeyPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let key = match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(key)) => key,
+            // Percent-encoding that is no UTF-8.
+            Err(_) => String::new(),
+        };
+        if key.trim().is_empty() || key.chars().count() > KEY_LIMIT || key.contains('\0') {
+            return Err(ApiError::Invalid(vec![Violation {
+                place: Place::Path("key"),
+                detail: format!("must have 1 to {KEY_LIMIT} characters, not all blank"),
+            }]));
+        }
+        Ok(Self(key))
     }
 }
 
@@ -322,5 +345,13 @@ mod tests {
                 Place::Pointer("/params/d\u{fffd}".to_owned()),
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn a_key_that_cannot_be_read_from_the_path_is_a_problem_as_any_other() {
+        let (mut parts, ()) = axum::http::Request::new(()).into_parts();
+        let refused = KeyPath::from_request_parts(&mut parts, &()).await.err();
+        let Some(ApiError::Invalid(violations)) = refused else { panic!("{refused:?}") };
+        assert_eq!(violations[0].place, Place::Path("key"));
     }
 }
