@@ -11,6 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use crate::app::App;
+use crate::jobs::submit::REPLAYED;
 use crate::problem::ApiError;
 use crate::{dead_letters, events, health, jobs, lanes, metrics};
 
@@ -92,7 +93,7 @@ fn finish(routes: Router<App>, app: App, cors_origins: &[String]) -> anyhow::Res
         .allow_methods(AllowMethods::mirror_request())
         .allow_headers(AllowHeaders::mirror_request())
         .allow_credentials(true)
-        .expose_headers([header::LOCATION, header::LINK, header::RETRY_AFTER])
+        .expose_headers([header::LOCATION, header::LINK, header::RETRY_AFTER, REPLAYED])
         .max_age(std::time::Duration::from_mins(10));
 
     Ok(routes

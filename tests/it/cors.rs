@@ -67,7 +67,7 @@ async fn a_page_can_read_errors_and_where_to_go_on() {
 
     assert_eq!(reply.header("access-control-allow-origin"), "http://localhost:3000");
     let exposed = reply.header("access-control-expose-headers").to_lowercase();
-    for header in ["location", "link", "retry-after"] {
+    for header in ["location", "link", "retry-after", "idempotent-replayed"] {
         assert!(exposed.contains(header), "{exposed}");
     }
 }

@@ -24,7 +24,7 @@ const KEY_LIMIT: Duration = Duration::from_secs(2);
 const PING_LIMIT: Duration = Duration::from_millis(500);
 
 /// On an answer that was given before.
-pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// 201 with the whole job, once it is committed: from then on it is never lost.
 ///
