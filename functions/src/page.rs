@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use jetlane_core::domain::{Job, JobId};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::Value;
 
 use crate::jobs::{BaseUrl, with_urls};
@@ -12,6 +13,9 @@ use crate::reader::Query;
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 500;
+
+/// All but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Which page is asked for.
 #[derive(Debug)]
@@ -53,9 +57,10 @@ impl Page {
         let next = jobs.last().filter(|_| has_more).map(|last| {
             let mut pairs = vec![format!("limit={}", self.limit), format!("cursor={}", last.id)];
             pairs.extend(
-                query.pairs().filter(|(name, _)| !["limit", "cursor"].contains(name)).map(
-                    |(name, value)| format!("{}={}", percent_encoded(name), percent_encoded(value)),
-                ),
+                query
+                    .pairs()
+                    .filter(|(name, _)| !["limit", "cursor"].contains(name))
+                    .map(|(name, value)| format!("{}={}", encoded(name), encoded(value))),
             );
             format!("<{url}?{}>; rel=\"next\"", pairs.join("&"))
         });
@@ -70,16 +75,9 @@ impl Page {
     }
 }
 
-/// Text as a query value: all but unreserved characters (RFC 3986) encoded.
-fn percent_encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).to_string()
-            }
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
+/// Text as a query value.
+fn encoded(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, RESERVED)
 }
 
 #[cfg(test)]
@@ -88,6 +86,6 @@ mod tests {
 
     #[test]
     fn a_next_link_survives_odd_submitters() {
-        assert_eq!(percent_encoded("a b&c=d>ü"), "a%20b%26c%3Dd%3E%C3%BC");
+        assert_eq!(encoded("a b&c=d>ü-._~").to_string(), "a%20b%26c%3Dd%3E%C3%BC-._~");
     }
 }
