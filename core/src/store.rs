@@ -48,7 +48,7 @@ pub use outbox::Due;
 pub use pool::{PoolSettings, RESTED, connect, connect_lazy};
 pub use promote::Promoted;
 pub use prune::{Pruned, Retention};
-pub use reap::Reaped;
+pub use reap::{Reaped, SILENCE};
 pub use redrive::DeadFilter;
 pub use renew::{Held, Renewed};
 pub use repeats::{Acceptance, Refused};

@@ -10,6 +10,10 @@ use super::change::change;
 use super::claim::interval;
 use crate::domain::{Change, ErrorKind, EventKind, JobError, WorkerId};
 
+/// A worker that holds attempts renews them every 1.5 s; silent for so long, it is dead. Workers
+/// and the `sweep` function must agree on it.
+pub const SILENCE: Duration = Duration::from_secs(4);
+
 /// After PostgreSQL started, nobody's silence counts for so long: it may have
 /// been PostgreSQL that was away.
 const GRACE_AFTER_START: Duration = Duration::from_secs(10);

@@ -4,15 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jetlane_core::outbox::Relay;
-use jetlane_core::store::Retention;
+use jetlane_core::store::{Retention, SILENCE};
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::app::App;
-
-/// A worker that holds attempts and is silent for so long is dead.
-const SILENCE: Duration = Duration::from_secs(4);
 
 /// How long NATS may take to be there.
 const NATS_LIMIT: Duration = Duration::from_secs(2);

@@ -6,7 +6,7 @@ use jetlane_core::causes;
 use jetlane_core::domain::WorkerId;
 use jetlane_core::messaging::{Messaging, MessagingError};
 use jetlane_core::outbox::Announcer;
-use jetlane_core::store::{Ledger, Reaped};
+use jetlane_core::store::{Ledger, Reaped, SILENCE};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -14,9 +14,6 @@ use super::LIMIT;
 use super::watchlist::Watchlist;
 use crate::backoff::Pauses;
 use crate::leases::Leases;
-
-/// A worker that holds attempts renews them every 1.5 s; after this it is dead.
-const SILENCE: Duration = Duration::from_secs(4);
 
 /// While our own heartbeat is older, nobody is reaped: we may be the one that
 /// the ledger has not heard of.
