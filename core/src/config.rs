@@ -17,6 +17,11 @@
 //! | `WORKER_HOST`, `WORKER_PORT` | `0.0.0.0`, 8010 | where a worker serves `/health` and `/metrics` |
 //! | `SIMULATE_MIN_MS`, `SIMULATE_MAX_MS` | 5000, 15000 | how long simulated work takes |
 //! | `SIMULATE_FAILURE_RATE` | 0.1 | how often it fails, 0 to 1 |
+//! | `KEEP_JOBS_DAYS` | 30 | days, 1 to 36500, that final jobs are kept after their end |
+//! | `KEEP_DEAD_LETTERS_DAYS` | 90 | the same for dead letters |
+//! | `KEEP_EVENTS_DAYS` | 30 | the same for events, by whole weeks and never before their jobs |
+//! | `S3_RULES` | `[]` | the function `s3`: a JSON list of `{"bucket", "prefix", "suffix", "job"}`, of which only `job`, a job's description, is required; the first that fits an object makes the job |
+//! | `SCHEDULE_JOB` | none | the function `schedule`: a JSON object, the description of the job of events that describe none |
 //! | `DRAIN_GRACE` | 25 | seconds between drain and abort |
 //! | `LOG` | `info` | a tracing filter |
 //! | `LOG_FORMAT` | `text` | `text` or `json`; `--json` wins |
