@@ -12,4 +12,4 @@ mod relay;
 pub use announcer::{Announcer, announcer};
 pub use marker::Marker;
 pub use metrics::OutboxMetrics;
-pub use relay::Relay;
+pub use relay::{Relay, Relayed};

@@ -47,6 +47,15 @@ enum Verdict {
     Unanswered,
 }
 
+/// What sending all that was due came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relayed {
+    /// Whether NATS has all of it. The rest is due again, unless it was set aside.
+    pub is_all: bool,
+    /// How long to wait for the next row.
+    pub next: Duration,
+}
+
 impl Relay {
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
@@ -64,7 +73,7 @@ impl Relay {
                 continue;
             }
             match self.send_due().await {
-                Ok(next) => pause = next,
+                Ok(relayed) => pause = relayed.next,
                 Err(error) => {
                     let error = anyhow::Error::new(error);
                     tracing::warn!(error = causes(&error), "cannot relay");
@@ -73,17 +82,19 @@ impl Relay {
         }
     }
 
-    /// Sends all that is due, and returns how long to wait for the next row.
+    /// Sends all that is due.
     ///
     /// # Errors
     ///
     /// Those of the ledger. What was sent and not struck out is sent again.
-    pub async fn send_due(&self) -> Result<Duration, StoreError> {
+    pub async fn send_due(&self) -> Result<Relayed, StoreError> {
+        let mut is_all = true;
         loop {
             let rows = self.ledger.take_due(BATCH, HOLD).await?;
             if rows.is_empty() {
                 let due_in = self.ledger.outbox_due_in().await?;
-                return Ok(due_in.unwrap_or(self.period).min(self.period));
+                let next = due_in.unwrap_or(self.period).min(self.period);
+                return Ok(Relayed { is_all, next });
             }
             let results = join_all(rows.into_iter().map(|row| self.send_row(row))).await;
 
@@ -102,11 +113,12 @@ impl Relay {
             self.metrics.relayed.inc_by(stored.len() as u64);
             self.ledger.strike_out(&stored).await?;
             if !refused.is_empty() {
+                is_all = false;
                 let aside = self.ledger.count_refusals(&refused).await?;
                 self.metrics.set_aside.inc_by(aside);
             }
             if is_unanswered {
-                return Ok(HOLD.min(self.period));
+                return Ok(Relayed { is_all: false, next: HOLD.min(self.period) });
             }
         }
     }

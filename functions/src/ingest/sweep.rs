@@ -23,7 +23,8 @@ pub struct Swept {
     pub reaped: usize,
     /// Jobs, idempotency keys and workers let go of.
     pub pruned: u64,
-    /// Whether all that was owed to NATS has been sent.
+    /// Whether NATS has all that was due to it: it was there, and refused and missed nothing. What
+    /// is due later, or held by another relay, counts for neither.
     pub relayed: bool,
 }
 
@@ -32,7 +33,8 @@ pub struct Swept {
 ///
 /// # Errors
 ///
-/// If the ledger did not answer: the next sweep does the rest.
+/// If the ledger did not answer, or NATS was there and did not make our streams: what was done
+/// stays done, and the next sweep does the rest.
 pub async fn sweep(app: &App, retention: &Retention) -> anyhow::Result<Swept> {
     // Without NATS the sweep does what concerns the ledger alone.
     let _ = timeout(NATS_LIMIT, app.messaging.revive()).await;
@@ -57,8 +59,7 @@ pub async fn sweep(app: &App, retention: &Retention) -> anyhow::Result<Swept> {
             wake: Arc::new(Notify::new()),
             period: Duration::MAX,
         };
-        relay.send_due().await?;
-        swept.relayed = true;
+        swept.relayed = relay.send_due().await?.is_all;
     }
     Ok(swept)
 }
