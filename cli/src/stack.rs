@@ -65,7 +65,7 @@ impl Stack {
     ///
     /// The first that occurs.
     pub(crate) async fn start(plan: Plan, shutdown: &Shutdown) -> anyhow::Result<Option<Self>> {
-        let bring_up = Self::bring_up(plan, shutdown);
+        let bring_up = Box::pin(Self::bring_up(plan, shutdown));
         Ok(shutdown.abort.run_until_cancelled(bring_up).await.transpose()?.flatten())
     }
 
@@ -74,14 +74,15 @@ impl Stack {
         if let Some(port) = port {
             ports::check_free(port)?;
         }
-        let Some(servers) = Servers::start(&ledger, environment, shutdown).await? else {
+        let start = Box::pin(Servers::start(&ledger, environment, shutdown));
+        let Some(servers) = start.await? else {
             return Ok(None);
         };
         settings.push(("DATABASE_URL", servers.database_url().to_owned()));
         settings.push(("NATS_URL", servers.nats_url().to_owned()));
         let program = Program { environment, settings, logs: logs.folder().to_owned() };
 
-        let processes = start_processes(&program, servers.database_url(), port, workers);
+        let processes = Box::pin(start_processes(&program, servers.database_url(), port, workers));
         let failed = match shutdown.drain.run_until_cancelled(processes).await {
             Some(Ok((api, children))) => return Ok(Some(Self { servers, api, children, logs })),
             Some(Err(error)) => Err(error),

@@ -79,6 +79,7 @@ impl Servers {
             };
             anyhow::Ok((devstack, borrowed_nats))
         };
+        let bring_up = Box::pin(bring_up);
         let Some(up) = shutdown.drain.run_until_cancelled(bring_up).await else { return Ok(None) };
         let (devstack, borrowed_nats) = up?;
 
