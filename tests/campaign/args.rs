@@ -12,6 +12,7 @@ use crate::mutants::Mutant;
 /// carried out had an effect, with 1 if not, and with 2 if it could not be run.
 /// With a mutant, exits with 0 if that was caught.
 #[derive(Debug, clap::Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 #[command(name = "campaign", max_term_width = 100)]
 pub(crate) struct Args {
     /// How long jobs are submitted and faults happen
