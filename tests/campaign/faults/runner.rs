@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
@@ -13,6 +14,9 @@ use crate::violations::{Invariant, Violation};
 /// How long a recovery is waited for, so that one that is too slow still has a
 /// figure.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How often an episode is tried until all of it is felt.
+const TRIES: usize = 3;
 
 /// An episode that is over.
 #[derive(Clone, Debug)]
@@ -34,17 +38,38 @@ pub(crate) async fn carry_out(
             break;
         }
         sleep(episode.pause).await;
-        match carry_out_one(ground, &episode).await {
-            Ok(one) => done.push(one),
-            Err(error) => {
-                let kinds: Vec<_> = episode.faults.iter().map(|f| f.kind.as_str()).collect();
-                let what = format!("{} could not be carried out: {error:#}", kinds.join("+"));
-                ground.history.blame(Violation::general(Invariant::Processes, what));
-                break;
-            }
+        if let Err(error) = carry_out_until_felt(ground, episode, deadline, &mut done).await {
+            let what = format!("a fault could not be carried out: {error:#}");
+            ground.history.blame(Violation::general(Invariant::Processes, what));
+            break;
         }
     }
     done
+}
+
+/// Carries out an episode, and again with other chances if part of it hit
+/// nothing, as a doorbell that nobody rang while doorbells were lost.
+async fn carry_out_until_felt(
+    ground: &Ground,
+    mut episode: Episode,
+    deadline: Instant,
+    done: &mut Vec<Done>,
+) -> anyhow::Result<()> {
+    for _ in 0..TRIES {
+        let one = carry_out_one(ground, &episode).await.with_context(|| {
+            let kinds: Vec<_> = episode.faults.iter().map(|f| f.kind.as_str()).collect();
+            kinds.join("+")
+        })?;
+        let is_felt = one.faults.iter().all(|(_, felt)| felt.count > 0);
+        done.push(one);
+        if is_felt || Instant::now() + episode.lasts > deadline {
+            break;
+        }
+        for planned in &mut episode.faults {
+            planned.chance = planned.chance.wrapping_add(1);
+        }
+    }
+    Ok(())
 }
 
 async fn carry_out_one(ground: &Ground, episode: &Episode) -> anyhow::Result<Done> {
