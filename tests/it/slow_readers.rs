@@ -18,6 +18,16 @@ use crate::harness::TestApp;
 const FLOOD: usize = 12_000;
 const PADDING: usize = 2_000;
 
+/// Enough of it for a reader that stalls to have fallen behind.
+const HEARD: f64 = 10_000.0;
+
+/// How many events the edge has shown to its watchers.
+async fn events_heard(app: &TestApp) -> f64 {
+    let metrics = app.get("/metrics").await.text;
+    let lines = metrics.lines().filter(|line| line.starts_with("jetlane_events_total{"));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
 async fn connect(app: &TestApp) -> TcpStream {
     let url: Url = app.url("/").parse().unwrap();
     let address: SocketAddr = url.socket_addrs(|| None).unwrap()[0];
@@ -68,6 +78,11 @@ async fn a_reader_that_falls_behind_is_disconnected_and_the_others_are_not() {
     let mut stalled = given_a_stalled_reader(&app).await;
 
     flood(&app).await;
+    // Else it could read on while there is still room for it.
+    app.eventually("the edge has heard the flood", async || {
+        (events_heard(&app).await >= HEARD).then_some(())
+    })
+    .await;
 
     let mut bytes = vec![0; 1 << 16];
     let reads_on = async { while stalled.read(&mut bytes).await.is_ok_and(|read| read > 0) {} };

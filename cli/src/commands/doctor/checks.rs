@@ -2,7 +2,6 @@
 
 use jetlane_core::{causes, store};
 use jetlane_devstack::{Data, Nats, Postgres, Settings, Source};
-use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::{Finding, programs};
@@ -104,7 +103,7 @@ fn judge(address: &str, answer: Result<Value, ClientError>) -> Finding {
         Err(error @ ClientError::Unreachable { .. }) => {
             Finding::fail(API, causes(&error.into()), "start it, or correct --api")
         }
-        Err(ClientError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, said }) => {
+        Err(ClientError::Refused { status, said }) if status.as_u16() == 503 => {
             Finding::broken(API, format!("not ready at {address}: {said}"))
         }
         // Something that is not the API, most likely.
@@ -123,6 +122,8 @@ fn judge(address: &str, answer: Result<Value, ClientError>) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::StatusCode;
+
     use super::super::Status;
     use super::*;
 
