@@ -1,5 +1,6 @@
 //! Whom a fault hits.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
@@ -28,14 +29,15 @@ pub(super) fn any<'a>(members: &'a [Member], rng: &mut StdRng) -> &'a Member {
 
 /// Waits until the worker has just begun an attempt that takes long, which it
 /// is given for the purpose. Without one, it is hit all the same.
-pub(super) async fn until_busy(ground: &Ground, worker: &Member) {
+pub(super) async fn until_busy(ground: &Ground, worker: &Member, millis: Range<u64>) {
     let Some(id) = worker_id(worker) else { return };
     let deadline = Instant::now() + LIMIT;
     while Instant::now() < deadline {
         let mut submits = JoinSet::new();
         for _ in 0..LONG_JOBS * ground.world.workers.len() {
             let clients = std::sync::Arc::clone(&ground.clients);
-            submits.spawn(async move { clients.submit_long().await });
+            let millis = millis.clone();
+            submits.spawn(async move { clients.submit_long(millis).await });
         }
         let round = Instant::now() + Duration::from_secs(2);
         while Instant::now() < round {

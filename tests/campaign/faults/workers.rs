@@ -1,5 +1,6 @@
 //! Workers that die, freeze, come back, or are replaced.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,7 @@ impl Fault for Killed {
     fn inject<'a>(&'a mut self, ground: &'a Ground) -> LocalBoxFuture<'a, anyhow::Result<()>> {
         async move {
             let worker = any(&ground.world.workers, &mut self.rng);
-            until_busy(ground, worker).await;
+            until_busy(ground, worker, LONG).await;
             worker.kill().await?;
             self.lost = running(ground, worker).await.len() as u64;
             self.victim = Some(worker.name.clone());
@@ -60,6 +61,14 @@ impl Fault for Killed {
     }
 }
 
+/// How long attempts take that are to be under way when their worker is hit, in
+/// milliseconds.
+const LONG: Range<u64> = 1_200..1_500;
+
+/// And those whose worker is frozen: by the time it thaws they are done there,
+/// and under way once more elsewhere.
+const UNTIL_TAKEN: Range<u64> = 4_000..5_000;
+
 /// How many of a frozen worker's jobs are cancelled meanwhile: whoever finds the
 /// worker dead ends them at once, in the place of the attempt that it still has.
 const CANCELLED: usize = 2;
@@ -82,7 +91,7 @@ impl Fault for Zombie {
     fn inject<'a>(&'a mut self, ground: &'a Ground) -> LocalBoxFuture<'a, anyhow::Result<()>> {
         async move {
             let worker = any(&ground.world.workers, &mut self.rng);
-            until_busy(ground, worker).await;
+            until_busy(ground, worker, UNTIL_TAKEN).await;
             let life = worker.latest();
             life.freeze();
             for job in running(ground, worker).await.into_iter().take(CANCELLED) {

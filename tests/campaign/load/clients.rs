@@ -1,5 +1,6 @@
 //! Clients that submit, and what they write down of it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -101,8 +102,8 @@ impl Clients {
     }
 
     /// Submits a job that takes long and goes first.
-    pub(crate) async fn submit_long(&self) {
-        let plan = self.history.begin(|n| Plan::long(self.seed, n));
+    pub(crate) async fn submit_long(&self, millis: Range<u64>) {
+        let plan = self.history.begin(|n| Plan::long(self.seed, n, millis));
         let mut rng = chance(self.seed, Use::Client, plan.n.into());
         self.submit(&plan, &mut rng).await;
     }

@@ -1,5 +1,6 @@
 //! What a submitted job is like, by its number.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -109,14 +110,14 @@ impl Plan {
 
     /// A job that takes long and goes first, for faults that need attempts to
     /// hit.
-    pub(crate) fn long(seed: u64, n: u32) -> Self {
+    pub(crate) fn long(seed: u64, n: u32, millis: Range<u64>) -> Self {
         let mut rng = chance(seed, Use::Plan, n.into());
         Self {
             n,
             tenant: TENANTS.choose(&mut rng).expect("there are tenants"),
             lane: LANES[0],
             priority: 100,
-            duration: Duration::from_millis(rng.random_range(1200..=1500)),
+            duration: Duration::from_millis(rng.random_range(millis)),
             fate: Fate::Completes,
             delay: None,
             run_at: None,
