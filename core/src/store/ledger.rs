@@ -94,10 +94,10 @@ impl Ledger {
     }
 }
 
-/// What `work` yields, unless that takes far longer than the server's own
-/// limits allow: then its peer is gone without a word, and dropping it half-way
-/// has the pool close its connection. Without this, such connections were all
-/// that a pool had for as long as the system takes to notice.
+/// What `work` yields, unless that takes longer than the server's own limits
+/// allow: then its peer may be gone without a word, and dropping it half-way has
+/// the pool close its connection. Else such connections could be all that a pool
+/// has, until the system notices.
 async fn limited<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     timeout(ANSWER_LIMIT, work)
         .await

@@ -22,8 +22,8 @@ pub struct PoolSettings {
     /// How long a caller waits for a connection before it is told that the
     /// ledger is unavailable.
     pub acquire_timeout: Duration,
-    /// A connection that nobody used for longer is asked for a sign of life
-    /// first; see [`RESTED`].
+    /// A connection that nobody used for so long is asked for a sign of life
+    /// first; zero asks every one. See [`RESTED`].
     pub rested: Duration,
 }
 

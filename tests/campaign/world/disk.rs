@@ -83,7 +83,8 @@ impl Remains {
     }
 
     /// Replaces a folder of the disk by what is left of it; the folder itself,
-    /// which a guard has locked, stays. Returns how many bytes the loss took.
+    /// which a guard has locked, stays. Returns how many files the loss has
+    /// changed or taken.
     ///
     /// # Errors
     ///
