@@ -27,9 +27,6 @@ use reaper::Reaper;
 
 pub(crate) use streams::declare_streams;
 
-/// A statement of a duty that takes longer has failed, and is sent again.
-const LIMIT: Duration = Duration::from_secs(10);
-
 /// What the duties need besides what attempts work with.
 #[derive(Debug)]
 pub(crate) struct Duties {

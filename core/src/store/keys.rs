@@ -1,7 +1,7 @@
 //! Concurrency keys: of a tenant's jobs with the same key, at most as many as
 //! its limit says are claimable or running; one, where none is set.
 //!
-//! Which ones is decided here and nowhere else, under a lock of the key, from
+//! Which ones is decided here and nowhere else, under the key's lock, from
 //! what the rows say then. Every transaction that changed a job with a key
 //! calls [`readmit`] last: so whoever comes second sees what the first did.
 
@@ -12,63 +12,81 @@ use super::row::lane;
 use crate::domain::{ConcurrencyLimit, TenantName, Unsent};
 
 /// A tenant's concurrency key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) tenant: String,
     pub(super) name: String,
 }
 
-/// Lets the best jobs of the key go next: higher rank, then older, as many as
+/// Keys as a statement takes them.
+struct Columns {
+    tenants: Vec<String>,
+    names: Vec<String>,
+}
+
+impl Columns {
+    fn of(keys: &[Key]) -> Self {
+        Self {
+            tenants: keys.iter().map(|key| key.tenant.clone()).collect(),
+            names: keys.iter().map(|key| key.name.clone()).collect(),
+        }
+    }
+}
+
+/// Lets the best jobs of each key go next: higher rank, then older, as many as
 /// there is room for. Rings their lanes if they were held back before.
 ///
-/// Must run in the transaction that changed a job of the key, after the
-/// change. With several keys: in their order, or two transactions wait for
-/// each other.
+/// Must run in the transaction that changed jobs of the keys, after the change,
+/// and once, with all of them: see [`lock`].
 ///
 /// # Errors
 ///
 /// [`StoreError::Database`]: roll the transaction back.
 pub(super) async fn readmit(
     connection: &mut PgConnection,
-    key: &Key,
+    keys: &[Key],
 ) -> Result<Vec<Unsent>, StoreError> {
-    lock(connection, key).await?;
-    hold_back_beaten(connection, key).await?;
+    let columns = Columns::of(keys);
+    lock(connection, &columns).await?;
+    hold_back_beaten(connection, &columns).await?;
     let rows = sqlx::query!(
         r#"
-        WITH taken AS (
-            SELECT count(*) AS jobs
-            FROM jobs
-            WHERE tenant = $1
-              AND concurrency_key = $2
-              AND (state = 'running'
-                   OR (state = 'queued' AND NOT held_by_key)
-                   OR (state = 'scheduled' AND attempt > 0))
-              -- While it waits for a retry, a job keeps its place only if the
-              -- key is sequential.
-              AND (state <> 'scheduled' OR EXISTS (
-                  SELECT
-                  FROM concurrency_limits
-                  WHERE tenant = $1 AND name = $2 AND is_sequential
-              ))
-        ),
-        room AS (
-            SELECT GREATEST(0, COALESCE(
-                (SELECT max_running FROM concurrency_limits WHERE tenant = $1 AND name = $2), 1
-            ) - jobs) AS jobs
-            FROM taken
+        WITH keys AS (
+            SELECT
+                tenant,
+                name,
+                COALESCE(max_running, 1) AS max_running,
+                COALESCE(is_sequential, false) AS is_sequential
+            FROM UNNEST($1::text[], $2::text[]) AS key (tenant, name)
+            LEFT JOIN concurrency_limits USING (tenant, name)
         ),
         next AS (
-            SELECT id
-            FROM jobs
-            WHERE tenant = $1
-              AND concurrency_key = $2
-              AND held_by_key
-            ORDER BY rank DESC, id
-            LIMIT (SELECT jobs FROM room)
-            -- A row locked by another transaction is being changed by one that
-            -- waits for the key: it decides anew after us.
-            FOR UPDATE SKIP LOCKED
+            SELECT held.id
+            FROM keys
+            CROSS JOIN LATERAL (
+                SELECT GREATEST(0, keys.max_running - count(*)) AS jobs
+                FROM jobs
+                WHERE tenant = keys.tenant
+                  AND concurrency_key = keys.name
+                  AND (state = 'running'
+                       OR (state = 'queued' AND NOT held_by_key)
+                       OR (state = 'scheduled' AND attempt > 0))
+                  -- While it waits for a retry, a job keeps its place only if
+                  -- the key is sequential.
+                  AND (state <> 'scheduled' OR keys.is_sequential)
+            ) AS room
+            CROSS JOIN LATERAL (
+                SELECT id
+                FROM jobs
+                WHERE tenant = keys.tenant
+                  AND concurrency_key = keys.name
+                  AND held_by_key
+                ORDER BY rank DESC, id
+                LIMIT room.jobs
+                -- A row locked by another transaction is being changed by one
+                -- that waits for the key: it decides anew after us.
+                FOR UPDATE SKIP LOCKED
+            ) AS held
         ),
         admitted AS (
             UPDATE jobs
@@ -82,8 +100,8 @@ pub(super) async fn readmit(
         FROM admitted
         RETURNING id, ring
         "#,
-        key.tenant,
-        key.name,
+        &columns.tenants,
+        &columns.names,
     )
     .fetch_all(connection)
     .await?;
@@ -104,7 +122,7 @@ pub(super) async fn set_limit(
     key: &Key,
     limit: ConcurrencyLimit,
 ) -> Result<(), StoreError> {
-    lock(connection, key).await?;
+    lock(connection, &Columns::of(std::slice::from_ref(key))).await?;
     let (max_running, is_sequential) = match limit {
         ConcurrencyLimit::Parallel(most) => (most, false),
         ConcurrencyLimit::Sequential => (1, true),
@@ -135,12 +153,23 @@ pub(super) async fn set_limit(
     Ok(())
 }
 
-/// Waits until no other transaction decides about the key.
-async fn lock(connection: &mut PgConnection, key: &Key) -> Result<(), StoreError> {
+/// Waits until no other transaction decides about the keys.
+///
+/// In the order of the locks: transactions that lock all their keys at once
+/// never wait for each other in a circle. A server has room for some thousands
+/// of locks, and refuses for a moment what needs more.
+async fn lock(connection: &mut PgConnection, keys: &Columns) -> Result<(), StoreError> {
     sqlx::query!(
-        "SELECT pg_advisory_xact_lock(hashtextextended($1 || '/' || $2, 0))",
-        key.tenant,
-        key.name,
+        r#"
+        SELECT pg_advisory_xact_lock(number)
+        FROM (
+            SELECT DISTINCT hashtextextended(tenant || '/' || name, 0) AS number
+            FROM UNNEST($1::text[], $2::text[]) AS key (tenant, name)
+            ORDER BY number
+        ) AS locks
+        "#,
+        &keys.tenants,
+        &keys.names,
     )
     .execute(connection)
     .await?;
@@ -150,39 +179,40 @@ async fn lock(connection: &mut PgConnection, key: &Key) -> Result<(), StoreError
 /// Takes the turn from waiting jobs that a better one has joined. A statement
 /// of its own, before the count: a claim may have taken the job meanwhile, and
 /// only a later snapshot shows it.
-async fn hold_back_beaten(connection: &mut PgConnection, key: &Key) -> Result<(), StoreError> {
+async fn hold_back_beaten(connection: &mut PgConnection, keys: &Columns) -> Result<(), StoreError> {
     sqlx::query!(
         r#"
         WITH beaten AS (
-            SELECT id
-            FROM jobs
-            WHERE tenant = $1
-              AND concurrency_key = $2
-              AND state = 'queued'
-              AND NOT held_by_key
-              AND EXISTS (
-                  SELECT FROM jobs AS better
-                  WHERE better.tenant = $1
-                    AND better.concurrency_key = $2
-                    AND better.held_by_key
-                    AND (better.rank > jobs.rank
-                         OR (better.rank = jobs.rank AND better.id < jobs.id))
-              )
-              -- A sequential key goes on with the job that it has begun.
-              AND (attempt = 0 OR NOT EXISTS (
-                  SELECT
-                  FROM concurrency_limits
-                  WHERE tenant = $1 AND name = $2 AND is_sequential
-              ))
-            FOR UPDATE SKIP LOCKED
+            SELECT next.id
+            FROM UNNEST($1::text[], $2::text[]) AS key (tenant, name)
+            LEFT JOIN concurrency_limits AS limits USING (tenant, name)
+            CROSS JOIN LATERAL (
+                SELECT id
+                FROM jobs
+                WHERE tenant = key.tenant
+                  AND concurrency_key = key.name
+                  AND state = 'queued'
+                  AND NOT held_by_key
+                  AND EXISTS (
+                      SELECT FROM jobs AS better
+                      WHERE better.tenant = key.tenant
+                        AND better.concurrency_key = key.name
+                        AND better.held_by_key
+                        AND (better.rank > jobs.rank
+                             OR (better.rank = jobs.rank AND better.id < jobs.id))
+                  )
+                  -- A sequential key goes on with the job that it has begun.
+                  AND (attempt = 0 OR limits.is_sequential IS NOT TRUE)
+                FOR UPDATE SKIP LOCKED
+            ) AS next
         )
         UPDATE jobs
         SET held_by_key = true
         FROM beaten
         WHERE jobs.id = beaten.id
         "#,
-        key.tenant,
-        key.name,
+        &keys.tenants,
+        &keys.names,
     )
     .execute(connection)
     .await?;
@@ -210,7 +240,7 @@ pub(super) async fn key_of(
     Ok(name.map(|name| Key { tenant: tenant.as_str().to_owned(), name }))
 }
 
-/// The keys of some jobs, sorted, each once.
+/// The keys of some jobs, each once.
 ///
 /// # Errors
 ///
@@ -229,8 +259,5 @@ pub(super) async fn keys_of(
     )
     .fetch_all(connection)
     .await?;
-    let mut keys: Vec<_> =
-        rows.into_iter().map(|row| Key { tenant: row.tenant, name: row.name }).collect();
-    keys.sort();
-    Ok(keys)
+    Ok(rows.into_iter().map(|row| Key { tenant: row.tenant, name: row.name }).collect())
 }

@@ -136,7 +136,7 @@ pub(super) async fn readmit_one(
     if let Some(key) = key
         && !change.unsent.is_empty()
     {
-        change.extend(keys::readmit(connection, &key).await?);
+        change.extend(keys::readmit(connection, &[key]).await?);
     }
     Ok(change)
 }
@@ -150,8 +150,9 @@ pub(super) async fn readmit_after(
     if ids.is_empty() {
         return Ok(change);
     }
-    for key in keys::keys_of(&mut *connection, &ids).await? {
-        change.extend(keys::readmit(&mut *connection, &key).await?);
+    let keys = keys::keys_of(&mut *connection, &ids).await?;
+    if !keys.is_empty() {
+        change.extend(keys::readmit(&mut *connection, &keys).await?);
     }
     Ok(change)
 }

@@ -37,8 +37,6 @@ pub struct Pruned {
     pub idempotency_keys: u64,
     /// Workers.
     pub workers: u64,
-    /// Weeks of events.
-    pub event_partitions: i32,
 }
 
 impl Pruned {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jetlane_core::causes;
 use jetlane_core::outbox::Relay;
 use jetlane_core::store::{Retention, SILENCE};
 use serde::Serialize;
@@ -49,6 +50,10 @@ pub async fn sweep(app: &App, retention: &Retention) -> anyhow::Result<Swept> {
     app.announce(reaped).await;
     let pruned = app.ledger.prune(retention).await?;
     swept.pruned = pruned.jobs + pruned.idempotency_keys + pruned.workers;
+    if let Err(error) = app.ledger.rotate_events(retention).await {
+        let error = anyhow::Error::new(error);
+        tracing::warn!(error = causes(&error), "cannot rotate events; the next sweep tries again");
+    }
     if app.messaging.is_up() {
         app.messaging.declare_streams().await?;
         let relay = Relay {

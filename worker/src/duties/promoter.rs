@@ -6,10 +6,9 @@ use jetlane_core::causes;
 use jetlane_core::messaging::{Messaging, MessagingError};
 use jetlane_core::outbox::Announcer;
 use jetlane_core::store::{Ledger, Promoted};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::LIMIT;
 use crate::backoff::Pauses;
 
 /// How long to leave a due job alone that another promoter has locked, or
@@ -68,8 +67,8 @@ impl Promoter {
     /// Promotes all that is due; returns how long to wait for the next.
     async fn promote(&self, pauses: &mut Pauses) -> Duration {
         loop {
-            let error = match timeout(LIMIT, self.ledger.promote()).await {
-                Ok(Ok(Promoted { change, next_due_in })) => {
+            let error = match self.ledger.promote().await {
+                Ok(Promoted { change, next_due_in }) => {
                     pauses.reset();
                     let is_idle = change.unsent.is_empty();
                     self.announcer.announce(change).await;
@@ -79,8 +78,7 @@ impl Promoter {
                         None => return self.period,
                     }
                 }
-                Ok(Err(error)) => anyhow::Error::new(error),
-                Err(elapsed) => anyhow::Error::new(elapsed),
+                Err(error) => anyhow::Error::new(error),
             };
             tracing::warn!(error = causes(&error), "cannot promote due jobs");
             return pauses.next();

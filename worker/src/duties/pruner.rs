@@ -1,14 +1,13 @@
 //! Letting go of what is older than it is kept.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use jetlane_core::causes;
-use jetlane_core::store::{Ledger, Pruned, Retention};
+use jetlane_core::store::{Ledger, Retention, StoreError};
 use rand::RngExt;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-
-use super::LIMIT;
 
 /// How often there is a look at what has grown old.
 const PERIOD: Duration = Duration::from_mins(1);
@@ -24,25 +23,26 @@ pub(super) async fn prune(ledger: Ledger, retention: Retention, stop: Cancellati
             // Workers that started together do not prune together.
             let pause = PERIOD.mul_f64(rand::rng().random_range(0.75..1.25));
             sleep(pause).await;
-            while prune_once(&ledger, &retention).await.is_more() {
+            while logged("prune", ledger.prune(&retention).await).is_some_and(|it| it.is_more()) {
                 sleep(BREATH).await;
             }
+            logged("rotate events", ledger.rotate_events(&retention).await);
         }
     })
     .await;
 }
 
-async fn prune_once(ledger: &Ledger, retention: &Retention) -> Pruned {
-    let error = match timeout(LIMIT, ledger.prune(retention)).await {
-        Ok(Ok(pruned)) => {
-            if pruned != Pruned::default() {
-                tracing::debug!(?pruned, "pruned");
-            }
-            return pruned;
+/// What was done, unless it failed: then that is logged.
+fn logged<T: Debug>(what: &str, done: Result<T, StoreError>) -> Option<T> {
+    match done {
+        Ok(done) => {
+            tracing::debug!(?done, "{what}");
+            Some(done)
         }
-        Ok(Err(error)) => anyhow::Error::new(error),
-        Err(elapsed) => anyhow::Error::new(elapsed),
-    };
-    tracing::warn!(error = causes(&error), "cannot prune; the next round tries again");
-    Pruned::default()
+        Err(error) => {
+            let error = anyhow::Error::new(error);
+            tracing::warn!(error = causes(&error), "cannot {what}; the next round tries again");
+            None
+        }
+    }
 }

@@ -7,10 +7,9 @@ use jetlane_core::domain::WorkerId;
 use jetlane_core::messaging::{Messaging, MessagingError};
 use jetlane_core::outbox::Announcer;
 use jetlane_core::store::{Ledger, Reaped, SILENCE};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::LIMIT;
 use super::watchlist::Watchlist;
 use crate::backoff::Pauses;
 use crate::leases::Leases;
@@ -81,7 +80,7 @@ impl Reaper {
     /// Asks whether the ledger is back, and returns how long to wait. It was
     /// away for the others too: they get the time to be heard again.
     async fn wait_for_ledger(&self, was_away: &mut bool, pauses: &mut Pauses) -> Duration {
-        *was_away = !matches!(timeout(LIMIT, self.ledger.ping()).await, Ok(Ok(())));
+        *was_away = self.ledger.ping().await.is_err();
         if *was_away { pauses.next() } else { SILENCE }
     }
 
@@ -92,8 +91,8 @@ impl Reaper {
         pauses: &mut Pauses,
         was_away: &mut bool,
     ) -> Duration {
-        let error = match timeout(LIMIT, self.ledger.reap(SILENCE)).await {
-            Ok(Ok(Reaped { change, is_more, busy })) => {
+        let error = match self.ledger.reap(SILENCE).await {
+            Ok(Reaped { change, is_more, busy }) => {
                 pauses.reset();
                 list.learn(&busy, Instant::now());
                 for event in change.events() {
@@ -106,8 +105,7 @@ impl Reaper {
                 self.announcer.announce(change).await;
                 return if is_more { Duration::ZERO } else { self.period };
             }
-            Ok(Err(error)) => anyhow::Error::new(error),
-            Err(elapsed) => anyhow::Error::new(elapsed),
+            Err(error) => anyhow::Error::new(error),
         };
         tracing::warn!(error = causes(&error), "cannot reap");
         // Whoever was due is looked at with the next try.

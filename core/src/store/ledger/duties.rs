@@ -52,20 +52,30 @@ impl Ledger {
         .await
     }
 
-    /// Lets go of some of what is older than it is kept.
+    /// Lets go of some of what is older than it is kept: all but events.
     ///
     /// # Errors
     ///
     /// As all; pruning again does no harm.
     pub async fn prune(&self, retention: &Retention) -> Result<Pruned, StoreError> {
         let connection = &mut *self.pool.acquire().await?;
-        limited(prune::make_event_partitions(connection)).await?;
         Ok(Pruned {
             jobs: limited(prune::jobs(connection, retention)).await?,
             idempotency_keys: limited(prune::idempotency_keys(connection, retention)).await?,
             workers: limited(prune::workers(connection, retention)).await?,
-            event_partitions: limited(prune::drop_event_partitions(connection, retention)).await?,
         })
+    }
+
+    /// Makes room for the events of the weeks to come, and lets go of whole weeks that are older
+    /// than events are kept. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// As all, also where the table is too busy to be locked at once; rotating again does no harm.
+    pub async fn rotate_events(&self, retention: &Retention) -> Result<i32, StoreError> {
+        let connection = &mut *self.pool.acquire().await?;
+        limited(prune::make_event_partitions(connection)).await?;
+        limited(prune::drop_event_partitions(connection, retention)).await
     }
 
     /// Strikes rows out of the outbox.

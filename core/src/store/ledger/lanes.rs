@@ -116,7 +116,7 @@ impl Ledger {
         self.transact(move |connection| {
             Box::pin(async move {
                 keys::set_limit(&mut *connection, &key, limit).await?;
-                Ok(Change { unsent: keys::readmit(connection, &key).await? })
+                Ok(Change { unsent: keys::readmit(connection, &[key]).await? })
             })
         })
         .await
