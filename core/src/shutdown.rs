@@ -4,7 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+/// How long each step of taking a process down may take.
+const STEP_LIMIT: Duration = Duration::from_secs(2);
 
 /// Tells every task of a process when to stop. Clones share one shutdown.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +51,13 @@ impl Shutdown {
         tracing::warn!("aborting");
         self.abort.cancel();
         Ok(())
+    }
+}
+
+/// Waits for a step of taking a process down, but not for ever: that it does not end is logged.
+pub async fn step<T>(what: &'static str, ending: impl Future<Output = T>) {
+    if timeout(STEP_LIMIT, ending).await.is_err() {
+        tracing::warn!(what, "did not end in time");
     }
 }
 

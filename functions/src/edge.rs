@@ -10,13 +10,12 @@ use jetlane_core::clock::Clock;
 use jetlane_core::config::EdgeConfig;
 use jetlane_core::messaging::Messaging;
 use jetlane_core::outbox::{OutboxMetrics, Relay, announcer};
-use jetlane_core::shutdown::Shutdown;
+use jetlane_core::shutdown::{Shutdown, step};
 use jetlane_core::store::{Ledger, PoolSettings, RESTED, connect_lazy};
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{Announcing, App, Watching};
@@ -29,9 +28,6 @@ use crate::sockets;
 /// How long a request waits for a connection to the ledger before it is told
 /// to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long each step of taking the server down may take.
-const STEP_LIMIT: Duration = Duration::from_secs(2);
 
 /// Serves until `shutdown` drains and open requests have ended, or until it
 /// aborts. Neither PostgreSQL nor NATS need be there yet.
@@ -124,13 +120,13 @@ pub async fn run(
     // does not read keeps its connection, and with it an announcer: the marker
     // is not waited for for ever.
     changes.close();
-    within("changes under way", changes.wait()).await;
-    within("events under way", announcer.flush()).await;
+    step("changes under way", changes.wait()).await;
+    step("events under way", announcer.flush()).await;
     drop(announcer);
-    within("the outbox", async { while marking.join_next().await.is_some() {} }).await;
+    step("the outbox", async { while marking.join_next().await.is_some() {} }).await;
     stop.cancel();
-    within("its parts", async { while parts.join_next().await.is_some() {} }).await;
-    within("the ledger", ledger.close()).await;
+    step("its parts", async { while parts.join_next().await.is_some() {} }).await;
+    step("the ledger", ledger.close()).await;
     tracing::info!("stopped");
     result
 }
@@ -144,13 +140,6 @@ async fn ended_early(parts: &mut JoinSet<()>, shutdown: &Shutdown) -> anyhow::Er
     match ended {
         Some(Err(error)) => anyhow::Error::new(error).context("a part of the server panicked"),
         Some(Ok(())) | None => anyhow::anyhow!("a part of the server ended"),
-    }
-}
-
-/// Waits for `what`, but not for ever.
-async fn within(what: &'static str, ending: impl Future<Output = ()>) {
-    if timeout(STEP_LIMIT, ending).await.is_err() {
-        tracing::warn!(what, "did not end in time");
     }
 }
 

@@ -10,12 +10,12 @@ use jetlane_core::config::WorkerConfig;
 use jetlane_core::domain::WorkerId;
 use jetlane_core::messaging::Messaging;
 use jetlane_core::outbox::{OutboxMetrics, announcer};
-use jetlane_core::shutdown::Shutdown;
+use jetlane_core::shutdown::{Shutdown, step};
 use jetlane_core::store::{Ledger, PoolSettings, RESTED, connect_lazy};
 use prometheus::Registry;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -36,9 +36,6 @@ const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long attempts may take to be given back once the worker aborts.
 const RELEASE_LIMIT: Duration = Duration::from_secs(5);
-
-/// How long each step of taking the worker down may take.
-const STEP_LIMIT: Duration = Duration::from_secs(2);
 
 /// Runs a worker until `shutdown` drains and its attempts have ended, or until
 /// `shutdown` aborts and they were given back.
@@ -123,14 +120,14 @@ pub async fn run(
     };
 
     stop.cancel();
-    within("its parts", async { while parts.join_next().await.is_some() {} }).await;
-    within("events under way", bench.announcer.flush()).await;
+    step("its parts", async { while parts.join_next().await.is_some() {} }).await;
+    step("events under way", bench.announcer.flush()).await;
     // The marker ends with the last announcer.
     drop(bench);
-    within("the outbox", marking.join_all()).await;
+    step("the outbox", marking.join_all()).await;
     keeper.stop().await;
     registration.leave().await;
-    within("the ledger", ledger.close()).await;
+    step("the ledger", ledger.close()).await;
     tracing::info!("worker stopped");
     result
 }
@@ -229,11 +226,4 @@ fn connect(config: &WorkerConfig) -> anyhow::Result<Ledger> {
         rested: RESTED,
     });
     Ok(Ledger::new(pool.context("DATABASE_URL is no address")?))
-}
-
-/// Waits for `what`, but not for ever.
-async fn within<T>(what: &'static str, ending: impl Future<Output = T>) {
-    if timeout(STEP_LIMIT, ending).await.is_err() {
-        tracing::warn!(what, "did not end in time");
-    }
 }
