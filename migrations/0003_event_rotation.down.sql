@@ -1,3 +1,26 @@
+DROP INDEX jobs_ended_idx;
+
+-- Makes the partition of the week of a time, unless it is there.
+CREATE OR REPLACE FUNCTION make_event_partition(at timestamptz) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path FROM CURRENT
+AS $$
+DECLARE
+    start timestamptz := week_of(at);
+    name  text        := 'job_events_' || to_char(start AT TIME ZONE 'UTC', 'YYYYMMDD');
+BEGIN
+    IF to_regclass(name) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    -- Made apart and then attached: that locks out neither readers nor writers.
+    EXECUTE format('CREATE TABLE %I (LIKE job_events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
+    EXECUTE format(
+        'ALTER TABLE job_events ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+        name, uuid_of(start), uuid_of(start + interval '7 days')
+    );
+END
+$$;
+
 -- Drops whole weeks of events: those of which no job and no recent event is
 -- left. Returns how many.
 CREATE OR REPLACE FUNCTION drop_event_partitions(older_than interval) RETURNS integer

@@ -41,6 +41,7 @@ pub use claim::{Claim, Claims, Sight, Unreadable};
 pub use delete::Deleted;
 pub use error::StoreError;
 pub use feed::{FeedFilter, FeedHead, FeedKey};
+pub use keys::{Key, Readmitted};
 pub use ledger::Ledger;
 pub use list::JobFilter;
 pub use migrate::{migrate, pending_migrations};

@@ -4,6 +4,7 @@
 //! each change happen once. Each is woken by signals and is right by period.
 
 mod cancels;
+mod keys;
 mod promoter;
 mod pruner;
 mod reaper;
@@ -77,6 +78,12 @@ impl Duties {
         parts.spawn(relay.run(stop.clone()));
         parts.spawn(promoter.run(stop.clone()));
         parts.spawn(reaper.run(stop.clone()));
+        parts.spawn(keys::readmit_stranded(
+            bench.ledger.clone(),
+            bench.announcer.clone(),
+            self.period,
+            stop.clone(),
+        ));
         parts.spawn(pruner::prune(bench.ledger.clone(), self.retention, stop.clone()));
         parts.spawn(cancels::pass_on_cancels(
             bench.messaging.clone(),

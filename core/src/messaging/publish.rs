@@ -1,8 +1,10 @@
 //! Publishing through JetStream.
 
+use std::error::Error;
 use std::future::IntoFuture;
 
 use async_nats::HeaderMap;
+use async_nats::jetstream;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use bytes::Bytes;
 use serde_json::json;
@@ -19,8 +21,8 @@ pub(super) const XID_HEADER: &str = "Jetlane-Xid";
 /// Why a message is not known to be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// No answer, or none that says anything about the message: it may or may
-    /// not be stored. Publish it again.
+    /// No answer, or one that is not about the message: it may or may not be
+    /// stored. Publish it again.
     #[error("no acknowledgement")]
     Unknown(#[source] PublishError),
     /// NATS looked at the message and did not take it.
@@ -30,16 +32,20 @@ pub enum Refusal {
 
 impl From<PublishError> for Refusal {
     fn from(error: PublishError) -> Self {
-        match error.kind() {
-            PublishErrorKind::TimedOut
-            | PublishErrorKind::BrokenPipe
-            | PublishErrorKind::StreamNotFound
-            | PublishErrorKind::MaxAckPending => Self::Unknown(error),
-            PublishErrorKind::WrongLastMessageId
-            | PublishErrorKind::WrongLastSequence
-            | PublishErrorKind::MaxPayloadExceeded
-            | PublishErrorKind::Other => Self::Refused(error),
-        }
+        if is_about_the_message(&error) { Self::Refused(error) } else { Self::Unknown(error) }
+    }
+}
+
+/// Whether the message itself is at fault. A server that has no room, or none
+/// of the stream, has some again later.
+fn is_about_the_message(error: &PublishError) -> bool {
+    let answer = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
+    match error.kind() {
+        PublishErrorKind::MaxPayloadExceeded => true,
+        PublishErrorKind::Other => answer.is_some_and(|answer| {
+            answer.error_code() == jetstream::ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM
+        }),
+        _ => false,
     }
 }
 

@@ -73,15 +73,41 @@ pub(super) async fn accept(
                 timeout_ms, retry, concurrency_key, traceparent, idempotency_key, fingerprint
             )
         ),
+        depth AS MATERIALIZED (
+            SELECT
+                lanes.name AS lane,
+                parts.tenant,
+                -- Counts no further than the limit.
+                (
+                    SELECT count(*)
+                    FROM (
+                        SELECT
+                        FROM jobs
+                        WHERE jobs.lane = parts.lane
+                          AND jobs.tenant = parts.tenant
+                          AND jobs.state IN ('scheduled', 'queued')
+                        LIMIT lanes.max_waiting
+                    ) AS waiting
+                ) AS jobs
+            FROM (SELECT DISTINCT lane, tenant FROM asked) AS parts
+            JOIN lanes ON lanes.name = parts.lane
+            WHERE lanes.max_waiting IS NOT NULL
+        ),
         placed AS (
             SELECT
                 asked.*,
                 lanes.max_attempts AS lane_max_attempts,
                 lanes.ageing_s,
-                lanes.max_waiting,
-                row_number() OVER (PARTITION BY asked.lane, asked.tenant ORDER BY asked.id) AS place
+                lanes.max_waiting - depth.jobs AS room,
+                -- A job that is there already takes no place.
+                count(*) FILTER (WHERE NOT EXISTS (
+                    SELECT
+                    FROM idempotency_keys AS used
+                    WHERE used.tenant = asked.tenant AND used.key = asked.idempotency_key
+                )) OVER (PARTITION BY asked.lane, asked.tenant ORDER BY asked.id) AS place
             FROM asked
             JOIN lanes ON lanes.name = asked.lane
+            LEFT JOIN depth ON depth.lane = asked.lane AND depth.tenant = asked.tenant
         ),
         fitting AS MATERIALIZED (
             SELECT
@@ -94,19 +120,7 @@ pub(super) async fn accept(
                 ledger_now() AS created_at,
                 idempotency_key, fingerprint
             FROM placed
-            WHERE max_waiting IS NULL
-               -- Counts no further than the limit.
-               OR place + (
-                   SELECT count(*)
-                   FROM (
-                       SELECT
-                       FROM jobs
-                       WHERE jobs.lane = placed.lane
-                         AND jobs.tenant = placed.tenant
-                         AND jobs.state IN ('scheduled', 'queued')
-                       LIMIT placed.max_waiting
-                   ) AS waiting
-               ) <= max_waiting
+            WHERE room IS NULL OR place <= room
         ),
         keyed AS (
             INSERT INTO idempotency_keys (tenant, key, fingerprint, job_id, job, created_at)

@@ -9,13 +9,43 @@ use sqlx::PgConnection;
 
 use super::StoreError;
 use super::row::lane;
-use crate::domain::{ConcurrencyLimit, TenantName, Unsent};
+use crate::domain::{Change, ConcurrencyLimit, TenantName, Unsent};
+
+/// How many keys one look for stranded jobs is about at most.
+const LOOKED_AT: i64 = 500;
 
 /// A tenant's concurrency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub struct Key {
     pub(super) tenant: String,
     pub(super) name: String,
+}
+
+/// What a look for stranded jobs brought.
+#[derive(Debug)]
+pub struct Readmitted {
+    /// What is owed to NATS.
+    pub change: Change,
+    /// After which key to go on; `None` if all were looked at.
+    pub go_on: Option<Key>,
+}
+
+/// What [`stranded`] found.
+#[derive(Debug)]
+pub(super) struct LookedAt {
+    /// Keys whose jobs nobody would let go.
+    pub(super) stranded: Vec<Key>,
+    /// After which to go on; `None` if there is none.
+    pub(super) go_on: Option<Key>,
+}
+
+/// Which jobs a duty is about. Those without a key need wait for nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Those without a concurrency key.
+    Unkeyed,
+    /// Those with one.
+    Keyed,
 }
 
 /// Keys as a statement takes them.
@@ -83,8 +113,9 @@ pub(super) async fn readmit(
                   AND held_by_key
                 ORDER BY rank DESC, id
                 LIMIT room.jobs
-                -- A row locked by another transaction is being changed by one
-                -- that waits for the key: it decides anew after us.
+                -- A row locked by another transaction is most likely changed by
+                -- one that waits for the key: it decides anew after us. If not,
+                -- [`readmit_stranded`] does.
                 FOR UPDATE SKIP LOCKED
             ) AS held
         ),
@@ -111,6 +142,77 @@ pub(super) async fn readmit(
         .collect()
 }
 
+/// Keys that hold jobs back although none of theirs is claimable, running or in
+/// its place: of some that come after the given one. Call [`readmit`] for them.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: nothing was written in any case.
+pub(super) async fn stranded(
+    connection: &mut PgConnection,
+    after: Option<Key>,
+) -> Result<LookedAt, StoreError> {
+    // No tenant and no key is empty.
+    let after = after.unwrap_or(Key { tenant: String::new(), name: String::new() });
+    let rows = sqlx::query!(
+        r#"
+        WITH RECURSIVE keys AS (
+            -- From each key to the next by the index, not over all their jobs.
+            (
+                SELECT tenant, concurrency_key AS name
+                FROM jobs
+                WHERE held_by_key AND (tenant, concurrency_key) > ($1, $2)
+                ORDER BY tenant, concurrency_key
+                LIMIT 1
+            )
+            UNION ALL
+            SELECT next.tenant, next.name
+            FROM keys
+            CROSS JOIN LATERAL (
+                SELECT tenant, concurrency_key AS name
+                FROM jobs
+                WHERE held_by_key AND (tenant, concurrency_key) > (keys.tenant, keys.name)
+                ORDER BY tenant, concurrency_key
+                LIMIT 1
+            ) AS next
+        )
+        SELECT
+            tenant AS "tenant!",
+            name AS "name!",
+            NOT EXISTS (
+                SELECT
+                FROM jobs
+                WHERE jobs.tenant = keys.tenant
+                  AND jobs.concurrency_key = keys.name
+                  AND (state = 'running'
+                       OR (state = 'queued' AND NOT held_by_key)
+                       OR (state = 'scheduled' AND attempt > 0))
+            ) AS "is_stranded!"
+        FROM (
+            -- Here, so that the walk ends with them.
+            SELECT tenant, name FROM keys LIMIT $3
+        ) AS keys
+        ORDER BY tenant, name
+        "#,
+        after.tenant,
+        after.name,
+        LOOKED_AT,
+    )
+    .fetch_all(connection)
+    .await?;
+    let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows >= LOOKED_AT);
+    let mut go_on = None;
+    let mut stranded = Vec::new();
+    for row in rows {
+        let key = Key { tenant: row.tenant, name: row.name };
+        if row.is_stranded {
+            stranded.push(key.clone());
+        }
+        go_on = is_full.then_some(key);
+    }
+    Ok(LookedAt { stranded, go_on })
+}
+
 /// Sets how many jobs of the key run at once. Those that are running stay;
 /// all others are held back: call [`readmit`] next, in the same transaction.
 ///
@@ -129,14 +231,22 @@ pub(super) async fn set_limit(
     };
     sqlx::query!(
         r#"
-        WITH held AS (
-            UPDATE jobs
-            SET held_by_key = true
+        WITH waiting AS (
+            SELECT id
+            FROM jobs
             WHERE tenant = $1
               AND concurrency_key = $2
               AND state = 'queued'
               AND NOT held_by_key
               AND NOT ($4 AND attempt > 0)
+            -- Whoever has locked one claims or changes it, and may wait for the key.
+            FOR UPDATE SKIP LOCKED
+        ),
+        held AS (
+            UPDATE jobs
+            SET held_by_key = true
+            FROM waiting
+            WHERE jobs.id = waiting.id
         )
         INSERT INTO concurrency_limits (tenant, name, max_running, is_sequential)
         VALUES ($1, $2, $3, $4)

@@ -60,6 +60,8 @@ pub fn connect_lazy(settings: &PoolSettings) -> Result<PgPool, StoreError> {
         ("statement_timeout", "5s"),
         ("lock_timeout", "4s"),
         ("idle_in_transaction_session_timeout", "10s"),
+        // Accepted means on disk, whatever the database's own default is.
+        ("synchronous_commit", "on"),
         // Planning takes longer than most of our statements do, and each has one
         // good plan whatever it is asked: none may rely on a parameter's value.
         ("plan_cache_mode", "force_generic_plan"),

@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 
 use super::StoreError;
 use super::change::change;
+use super::keys::Which;
 use crate::domain::{Change, ErrorKind, EventKind, JobError};
 
 /// How many jobs without a key one call promotes at most.
@@ -14,17 +15,6 @@ const BATCH: i64 = 500;
 
 /// The same of jobs with a key: the keys stay locked until the commit.
 const KEYED_BATCH: i64 = 20;
-
-/// Which due jobs to promote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
-    /// Those without a concurrency key.
-    Unkeyed,
-    /// Those with one. They are written as held back by it, unless they have
-    /// begun and the key is sequential: call
-    /// [`keys::readmit`](super::keys::readmit) in the same transaction.
-    Keyed,
-}
 
 /// What a promotion did and when the next is due.
 #[derive(Debug)]
@@ -37,14 +27,18 @@ pub struct Promoted {
 
 /// Makes scheduled jobs whose time has come claimable, longest due first.
 ///
+/// Those with a key are written as held back by it, unless they have begun and
+/// the key is sequential: call [`keys::readmit`](super::keys::readmit) in the
+/// same transaction.
+///
 /// # Errors
 ///
 /// [`StoreError::Database`]: unknown; promoting again does no harm.
 pub(super) async fn promote(
     connection: &mut PgConnection,
-    which: Due,
+    which: Which,
 ) -> Result<Change, StoreError> {
-    let is_keyed = which == Due::Keyed;
+    let is_keyed = which == Which::Keyed;
     let rows = query_change!(
         r#"
         WITH due AS (

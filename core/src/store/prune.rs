@@ -48,12 +48,13 @@ impl Pruned {
     }
 }
 
-/// Removes jobs that ended long ago. Returns how many, at most some hundreds.
+/// Removes jobs that were completed or cancelled long ago. Returns how many, at
+/// most some hundreds.
 ///
 /// # Errors
 ///
 /// [`StoreError::Database`]: unknown; pruning again does no harm.
-pub(super) async fn jobs(
+pub(super) async fn ended(
     connection: &mut PgConnection,
     retention: &Retention,
 ) -> Result<u64, StoreError> {
@@ -62,14 +63,12 @@ pub(super) async fn jobs(
         WITH old AS (
             SELECT id
             FROM jobs
-            -- Ids sort by age, and no job ends before it was made.
-            WHERE id < uuid_of(ledger_now() - LEAST($1::interval, $2::interval))
-              AND (
-                  (state IN ('completed', 'cancelled') AND finished_at < ledger_now() - $1::interval)
-                  OR (state = 'failed' AND finished_at < ledger_now() - $2::interval)
-              )
+            WHERE state IN ('completed', 'cancelled')
+              -- Ids sort by age, and no job ends before it was made.
+              AND id < uuid_of(ledger_now() - $1::interval)
+              AND finished_at < ledger_now() - $1::interval
             ORDER BY id
-            LIMIT $3
+            LIMIT $2
             FOR UPDATE SKIP LOCKED
         )
         DELETE FROM jobs
@@ -77,6 +76,38 @@ pub(super) async fn jobs(
         WHERE jobs.id = old.id
         "#,
         interval(retention.jobs),
+        BATCH,
+    )
+    .execute(connection)
+    .await?;
+    Ok(removed.rows_affected())
+}
+
+/// Removes dead letters of long ago. Returns how many, at most some hundreds.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown; pruning again does no harm.
+pub(super) async fn dead(
+    connection: &mut PgConnection,
+    retention: &Retention,
+) -> Result<u64, StoreError> {
+    let removed = sqlx::query!(
+        r#"
+        WITH old AS (
+            SELECT id
+            FROM jobs
+            WHERE state = 'failed'
+              AND id < uuid_of(ledger_now() - $1::interval)
+              AND finished_at < ledger_now() - $1::interval
+            ORDER BY id
+            LIMIT $2
+            FOR UPDATE SKIP LOCKED
+        )
+        DELETE FROM jobs
+        USING old
+        WHERE jobs.id = old.id
+        "#,
         interval(retention.dead_letters),
         BATCH,
     )

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use super::StoreError;
 use super::change::change;
 use super::claim::interval;
+use super::keys::Which;
 use crate::domain::{Change, ErrorKind, EventKind, JobError, WorkerId};
 
 /// A worker that holds attempts renews them every 1.5 s; silent for so long, it is dead. Workers
@@ -45,7 +46,8 @@ pub(super) fn is_full(change: &Change) -> bool {
 /// Gives back the attempts of workers silent for `silence`, and those whose
 /// lease has lapsed. A job whose end was asked for is cancelled; one that was
 /// held by the third worker that died is quarantined; the others wait again,
-/// with no failure charged.
+/// with no failure charged. After those with a key, call
+/// [`keys::readmit`](super::keys::readmit) in the same transaction.
 ///
 /// # Errors
 ///
@@ -53,33 +55,43 @@ pub(super) fn is_full(change: &Change) -> bool {
 pub(super) async fn reap(
     connection: &mut PgConnection,
     silence: Duration,
+    which: Which,
 ) -> Result<Change, StoreError> {
     let rows = query_change!(
         r#"
         WITH lost AS (
             SELECT
                 jobs.id,
+                jobs.deaths + death.count AS deaths,
                 CASE
                     WHEN jobs.cancel_requested_at IS NOT NULL THEN 'cancelled'
-                    WHEN jobs.deaths + 1 >= $4 THEN 'failed'
+                    WHEN jobs.deaths + death.count >= $4 THEN 'failed'
                     ELSE 'queued'
                 END AS state
             FROM jobs
             LEFT JOIN workers ON workers.id = jobs.worker
+            -- A claim is a sign of life too: an idle worker's heartbeat is older
+            -- than that. Of a worker that is not known only the lease counts.
+            CROSS JOIN LATERAL (
+                SELECT GREATEST(workers.heartbeat_at, jobs.started_at)
+                    < ledger_now() - $2::interval AS is_silent
+            ) AS worker
+            -- A worker that lives lost the attempt, as by being cut off: that is no death.
+            CROSS JOIN LATERAL (
+                SELECT (worker.is_silent OR workers.id IS NULL)::int AS count
+            ) AS death
             WHERE jobs.state = 'running'
               AND pg_postmaster_start_time() < now() - $3::interval
-              -- A claim is a sign of life too: an idle worker's heartbeat is older
-              -- than that. Without a heartbeat the lease alone counts.
-              AND (GREATEST(workers.heartbeat_at, jobs.started_at) < ledger_now() - $2::interval
-                       AND workers.id IS NOT NULL
+              AND (worker.is_silent AND workers.id IS NOT NULL
                    OR jobs.lease_expires_at < ledger_now())
+              AND (jobs.concurrency_key IS NOT NULL) = $7
             LIMIT $6
             FOR UPDATE OF jobs SKIP LOCKED
         ),
         written AS (
             UPDATE jobs
             SET state = lost.state,
-                deaths = deaths + 1,
+                deaths = lost.deaths,
                 error = CASE WHEN lost.state = 'failed' THEN $5 ELSE error END,
                 finished_at = CASE WHEN lost.state <> 'queued' THEN ledger_now() END,
                 lease_expires_at = NULL,
@@ -112,6 +124,7 @@ pub(super) async fn reap(
         DEADLY,
         json!(quarantined()),
         BATCH,
+        which == Which::Keyed,
     )
     .fetch_all(connection)
     .await?;

@@ -1,4 +1,4 @@
-//! Keeping leases: also the worker's heartbeat.
+//! Keeping leases, and the worker's heartbeat.
 
 use std::time::Duration;
 
@@ -26,7 +26,25 @@ pub struct Renewed {
     pub is_cancel_requested: bool,
 }
 
-/// Moves the worker's heartbeat and the leases of all that it holds.
+/// Moves the worker's heartbeat.
+///
+/// In a statement of its own: a row that somebody else has locked keeps leases
+/// waiting, which last for a while, but must not make the worker seem dead.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown; beat again.
+pub(super) async fn beat(
+    connection: &mut PgConnection,
+    worker: WorkerId,
+) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE workers SET heartbeat_at = ledger_now() WHERE id = $1", worker.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Moves the leases of all that the worker holds.
 ///
 /// What was held and does not come back was taken away: stop it and drop what
 /// it brings.
@@ -46,9 +64,6 @@ pub(super) async fn renew(
 
     let rows = sqlx::query!(
         r#"
-        WITH beat AS (
-            UPDATE workers SET heartbeat_at = ledger_now() WHERE id = $1
-        )
         UPDATE jobs
         SET lease_expires_at = ledger_now() + $5,
             progress = COALESCE(held.progress, jobs.progress)

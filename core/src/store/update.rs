@@ -23,7 +23,8 @@ pub enum Updated {
 /// which of the two it is.
 ///
 /// The change is empty if the job does not wait or is not there. A queued job
-/// with a key is written as held back by it: call
+/// with a key is written as held back by it, unless it has begun and the key is
+/// sequential: call
 /// [`keys::readmit`](super::keys::readmit) in the same transaction.
 ///
 /// # Errors
@@ -62,11 +63,20 @@ pub(super) async fn update(
                     WHEN $9 <= ledger_now() THEN 'queued'
                     ELSE state
                 END,
-                held_by_key = concurrency_key IS NOT NULL AND CASE
-                    WHEN $9 > ledger_now() THEN false
-                    WHEN $9 <= ledger_now() THEN true
-                    ELSE state = 'queued'
-                END,
+                held_by_key = concurrency_key IS NOT NULL
+                    AND CASE
+                        WHEN $9 > ledger_now() THEN false
+                        WHEN $9 <= ledger_now() THEN true
+                        ELSE state = 'queued'
+                    END
+                    -- A sequential key goes on with the job that it has begun.
+                    AND (attempt = 0 OR held_by_key OR NOT EXISTS (
+                        SELECT
+                        FROM concurrency_limits
+                        WHERE concurrency_limits.tenant = jobs.tenant
+                          AND concurrency_limits.name = jobs.concurrency_key
+                          AND is_sequential
+                    )),
                 event_seq = event_seq + 1,
                 event_xid = GREATEST(event_xid, ledger_xid())
             WHERE id = $1 AND tenant = $2 AND state IN ('scheduled', 'queued')

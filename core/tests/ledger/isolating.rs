@@ -81,3 +81,20 @@ async fn a_third_death_quarantines_the_job_and_a_redrive_forgives_it() {
     assert_eq!(change.events().count(), 1);
     assert_eq!(given.claim(a_worker(), 1).await[0].lease.attempt, 4, "attempts are never reused");
 }
+
+#[tokio::test]
+async fn leases_that_lapse_under_a_living_worker_are_no_deaths() {
+    let given = given_a_settled_server().await;
+    let worker = alive(&given).await;
+    let id = given.accept(job("cut off")).await;
+    for round in 1..=4 {
+        assert_eq!(given.claim(worker, 1).await[0].lease.job_id, id, "round {round}");
+        given.advance((LEASE + Duration::from_mins(1)) * round).await;
+        given.ledger.renew(worker, &[], LEASE).await.unwrap();
+
+        let reaped = given.ledger.reap(SILENCE).await.unwrap();
+
+        assert_eq!(reaped.change.events().count(), 1);
+    }
+    assert_eq!(given.find(id).await.state, JobState::Queued);
+}

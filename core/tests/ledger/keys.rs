@@ -240,3 +240,74 @@ async fn batches_with_a_thousand_keys_each_do_not_wait_for_each_other() {
 
     assert_eq!(claimable(&given).await, 4000);
 }
+
+#[tokio::test]
+async fn a_begun_job_of_a_sequential_key_keeps_its_turn_when_it_is_changed() {
+    let given = given_a_ledger().await;
+    limited(&given, ConcurrencyLimit::Sequential).await;
+    let begun = given.accept(keyed("begun", 0)).await;
+    given.accept(keyed("better", 5)).await;
+    given.ledger.update(&TenantName::default(), begun, raise()).await.map(drop).unwrap();
+    let claimed = given.claim(a_worker(), 1).await.remove(0);
+    drop(given.settle(&claimed, Outcome::Released).await);
+
+    let lower = JobPatch { priority: Some(-9), ..JobPatch::default() };
+    given.ledger.update(&TenantName::default(), begun, lower).await.map(drop).unwrap();
+
+    assert_eq!(next(&given).await, Some(begun));
+}
+
+/// The one behind it is locked by a change that is rolled back later.
+#[tokio::test]
+async fn a_job_that_nobody_let_go_is_let_go_by_the_next_look() {
+    let given = given_a_ledger().await;
+    given.accept(keyed("first", 0)).await;
+    let second = given.accept(keyed("second", 0)).await;
+    let claimed = given.claim(a_worker(), 1).await.remove(0);
+    let mut change = given.pool.begin().await.unwrap();
+    sqlx::query("UPDATE jobs SET name = 'changed' WHERE id = $1")
+        .bind(second.0)
+        .execute(&mut *change)
+        .await
+        .unwrap();
+    let settled = given.settle(&claimed, Outcome::Completed { result: None }).await;
+    change.rollback().await.unwrap();
+    assert_eq!(rung(&settled), [""; 0]);
+    assert_eq!(next(&given).await, None);
+
+    let readmitted = given.ledger.readmit_stranded(None).await.unwrap();
+
+    assert_eq!(rung(&readmitted.change), ["default"]);
+    assert_eq!(readmitted.go_on, None);
+    assert_eq!(next(&given).await, Some(second));
+}
+
+#[tokio::test]
+async fn a_look_for_stranded_jobs_leaves_alone_who_waits_for_others_and_goes_on_where_it_ended() {
+    let given = given_a_ledger().await;
+    let of = |n: i32| NewJob { concurrency_key: Some(format!("key {n}")), ..job("x") };
+    given.ledger.accept((0..600).chain(0..600).map(of).collect()).await.map(drop).unwrap();
+
+    let one = given.ledger.readmit_stranded(None).await.unwrap();
+    let other = given.ledger.readmit_stranded(one.go_on.clone()).await.unwrap();
+
+    assert!(one.go_on.is_some() && other.go_on.is_none());
+    assert!(one.change.unsent.is_empty() && other.change.unsent.is_empty());
+}
+
+#[tokio::test]
+async fn a_limit_is_set_although_a_job_of_the_key_is_being_changed() {
+    let given = given_a_ledger().await;
+    let id = given.accept(keyed("first", 0)).await;
+    let mut change = given.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM jobs WHERE id = $1 FOR UPDATE")
+        .bind(id.0)
+        .execute(&mut *change)
+        .await
+        .unwrap();
+
+    let set = limited(&given, ConcurrencyLimit::Parallel(2));
+
+    tokio::time::timeout(Duration::from_secs(3), set).await.expect("it waits for nobody");
+    change.rollback().await.unwrap();
+}

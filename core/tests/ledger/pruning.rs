@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use jetlane_core::domain::{Idempotency, NewJob, Outcome, TenantName};
+use jetlane_core::domain::{Idempotency, JobId, NewJob, Outcome, TenantName};
 use jetlane_core::store::{Pruned, Retention};
+use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::given::{Given, a_worker, given_a_ledger, job};
 
@@ -99,4 +100,30 @@ async fn events_stay_as_long_as_a_job_of_their_week() {
     prune(&given).await;
     rotate_events(&given).await;
     assert_eq!(given.kinds(id).await, ["queued"]);
+}
+
+#[tokio::test]
+async fn events_of_a_clock_that_is_ahead_come_to_those_of_their_week() {
+    let given = given_a_ledger().await;
+    let hours = 24 * 60;
+    let ahead = chrono::Utc::now() + chrono::TimeDelta::hours(hours);
+    let seconds = u64::try_from(ahead.timestamp()).unwrap();
+    let id = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, 0));
+    let early = given.accept(NewJob { id: JobId(id), ..job("early") }).await;
+    assert_eq!(strays(&given).await, 1);
+
+    for week in 1..=9 {
+        given.advance(DAY * 7 * week).await;
+        rotate_events(&given).await;
+    }
+
+    assert_eq!(strays(&given).await, 0);
+    assert_eq!(given.kinds(early).await, ["queued"]);
+}
+
+async fn strays(given: &Given) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM job_events_stray")
+        .fetch_one(&given.pool)
+        .await
+        .unwrap()
 }

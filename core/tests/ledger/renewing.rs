@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use jetlane_core::domain::{Outcome, TenantName};
 use jetlane_core::store::{Held, Renewed};
 
@@ -43,4 +45,33 @@ async fn another_worker_cannot_renew() {
 
     let held = Held { lease: claimed.lease, progress: None };
     assert!(given.ledger.renew(a_worker(), &[held], LEASE).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_worker_is_alive_while_somebody_else_has_locked_what_it_holds() {
+    let given = given_a_ledger().await;
+    let worker = a_worker();
+    given.ledger.register_worker(worker, 1).await.unwrap();
+    let id = given.accept(job("held")).await;
+    let claimed = given.claim(worker, 1).await.remove(0);
+    let mut lock = given.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM jobs WHERE id = $1 FOR UPDATE")
+        .bind(id.0)
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    given.advance(Duration::from_mins(1)).await;
+
+    let held = [Held { lease: claimed.lease, progress: None }];
+    // It gives up on the leases by itself.
+    given.ledger.renew(worker, &held, LEASE).await.unwrap_err();
+
+    let age: f64 = sqlx::query_scalar(
+        "SELECT extract(epoch FROM ledger_now() - heartbeat_at)::float8 FROM workers",
+    )
+    .fetch_one(&given.pool)
+    .await
+    .unwrap();
+    assert!(age < 30.0, "{age} s");
+    lock.rollback().await.unwrap();
 }

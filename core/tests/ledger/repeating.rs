@@ -186,3 +186,27 @@ async fn a_repeated_request_is_answered_although_its_lane_is_full() {
 
     assert_eq!(id(&ask(&given, named("a", 1)).await), id(&first));
 }
+
+#[tokio::test]
+async fn a_resent_batch_takes_room_for_its_new_jobs_only() {
+    let given = given_a_ledger().await;
+    let patch = LanePatch { max_waiting: Some(Some(3)), ..LanePatch::default() };
+    given.ledger.update_lane(&"default".parse().unwrap(), patch).await.unwrap();
+    given.ledger.accept(vec![named("a", 1), named("b", 1)]).await.map(drop).unwrap();
+
+    let batch = vec![named("a", 1), named("b", 1), named("c", 1), named("d", 1)];
+    let (answers, _) = given.ledger.accept(batch).await.unwrap();
+
+    assert!(
+        matches!(
+            answers[..],
+            [
+                Acceptance::Repeated(_),
+                Acceptance::Repeated(_),
+                Acceptance::Accepted(_),
+                Acceptance::Refused(Refused::LaneFull { limit: 3, .. }),
+            ]
+        ),
+        "{answers:?}"
+    );
+}

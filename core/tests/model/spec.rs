@@ -209,7 +209,7 @@ impl Model {
                 continue;
             }
             job.leave();
-            job.deaths += 1;
+            job.deaths += u32::from(is_silent);
             if job.is_cancel_requested {
                 job.follow(Transition::Cancel, EventKind::Cancelled);
             } else if job.deaths >= DEADLY {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jetlane_core::causes;
 use jetlane_core::outbox::Relay;
-use jetlane_core::store::{Retention, SILENCE};
+use jetlane_core::store::{Promoted, Readmitted, Reaped, Retention, SILENCE};
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -14,6 +14,9 @@ use crate::app::App;
 
 /// How long NATS may take to be there.
 const NATS_LIMIT: Duration = Duration::from_secs(2);
+
+/// How many batches of each duty one sweep carries out at most: the next sweep goes on.
+const ROUNDS: usize = 50;
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -29,7 +32,7 @@ pub struct Swept {
     pub relayed: bool,
 }
 
-/// Carries out each duty once. Any number of sweeps and workers may do so at
+/// Carries out each duty. Any number of sweeps and workers may do so at
 /// the same time.
 ///
 /// # Errors
@@ -39,15 +42,33 @@ pub struct Swept {
 pub async fn sweep(app: &App, retention: &Retention) -> anyhow::Result<Swept> {
     // Without NATS the sweep does what concerns the ledger alone.
     let _ = timeout(NATS_LIMIT, app.messaging.revive()).await;
-    let promoted = app.ledger.promote().await?.change;
-    let reaped = app.ledger.reap(SILENCE).await?.change;
-    let mut swept = Swept {
-        promoted: promoted.events().count(),
-        reaped: reaped.events().count(),
-        ..Swept::default()
-    };
-    app.announce(promoted).await;
-    app.announce(reaped).await;
+    let mut swept = Swept::default();
+    for _ in 0..ROUNDS {
+        let Promoted { change, next_due_in } = app.ledger.promote().await?;
+        let promoted = change.events().count();
+        swept.promoted += promoted;
+        app.announce(change).await;
+        if promoted == 0 || next_due_in != Some(Duration::ZERO) {
+            break;
+        }
+    }
+    for _ in 0..ROUNDS {
+        let Reaped { change, is_more, .. } = app.ledger.reap(SILENCE).await?;
+        swept.reaped += change.events().count();
+        app.announce(change).await;
+        if !is_more {
+            break;
+        }
+    }
+    let mut after = None;
+    for _ in 0..ROUNDS {
+        let Readmitted { change, go_on } = app.ledger.readmit_stranded(after.take()).await?;
+        app.announce(change).await;
+        if go_on.is_none() {
+            break;
+        }
+        after = go_on;
+    }
     let pruned = app.ledger.prune(retention).await?;
     swept.pruned = pruned.jobs + pruned.idempotency_keys + pruned.workers;
     if let Err(error) = app.ledger.rotate_events(retention).await {

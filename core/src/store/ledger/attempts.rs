@@ -85,7 +85,9 @@ impl Ledger {
         held: &[Held],
         lease: Duration,
     ) -> Result<Vec<Renewed>, StoreError> {
-        limited(renew::renew(&mut *self.pool.acquire().await?, worker, held, lease)).await
+        let connection = &mut *self.pool.acquire().await?;
+        limited(renew::beat(connection, worker)).await?;
+        limited(renew::renew(connection, worker, held, lease)).await
     }
 
     /// Ends an attempt. An empty change means that the attempt was superseded

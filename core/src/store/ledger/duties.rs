@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{Ledger, limited, readmit_after};
+use crate::domain::Change;
+use crate::store::keys::{self, Key, Readmitted, Which};
 use crate::store::{
     Due, Promoted, Pruned, Reaped, Retention, StoreError, outbox, promote, prune, reap,
 };
@@ -17,13 +19,11 @@ impl Ledger {
     /// announced then: the relay does it.
     pub async fn promote(&self) -> Result<Promoted, StoreError> {
         let mut change =
-            limited(promote::promote(&mut *self.pool.acquire().await?, promote::Due::Unkeyed))
-                .await?;
+            limited(promote::promote(&mut *self.pool.acquire().await?, Which::Unkeyed)).await?;
         let keyed = self
             .transact(|connection| {
                 Box::pin(async move {
-                    let mut change =
-                        promote::promote(&mut *connection, promote::Due::Keyed).await?;
+                    let mut change = promote::promote(&mut *connection, Which::Keyed).await?;
                     change.extend(promote::expire(&mut *connection).await?.unsent);
                     readmit_after(connection, change).await
                 })
@@ -41,13 +41,41 @@ impl Ledger {
     ///
     /// As all; reaping again does no harm.
     pub async fn reap(&self, silence: Duration) -> Result<Reaped, StoreError> {
-        self.transact(move |connection| {
+        let mut change =
+            limited(reap::reap(&mut *self.pool.acquire().await?, silence, Which::Unkeyed)).await?;
+        let is_more = reap::is_full(&change);
+        let keyed = self.transact(move |connection| {
             Box::pin(async move {
-                let change = reap::reap(&mut *connection, silence).await?;
+                let change = reap::reap(&mut *connection, silence, Which::Keyed).await?;
                 let is_more = reap::is_full(&change);
-                let change = readmit_after(&mut *connection, change).await?;
-                Ok(Reaped { change, is_more, busy: reap::busy_workers(connection, silence).await? })
+                Ok((readmit_after(connection, change).await?, is_more))
             })
+        });
+        let (keyed, are_more_keyed) = keyed.await?;
+        change.extend(keyed.unsent);
+        let busy = limited(reap::busy_workers(&mut *self.pool.acquire().await?, silence)).await?;
+        Ok(Reaped { change, is_more: is_more || are_more_keyed, busy })
+    }
+
+    /// Lets jobs go that are held back by a key although none of its jobs is
+    /// claimable or running, as after a change that was rolled back. Looks at
+    /// some hundreds of keys, after the given one.
+    ///
+    /// # Errors
+    ///
+    /// As all; asking again does no harm.
+    pub async fn readmit_stranded(&self, after: Option<Key>) -> Result<Readmitted, StoreError> {
+        let connection = &mut *self.pool.acquire().await?;
+        let looked_at = limited(keys::stranded(connection, after)).await?;
+        Ok(Readmitted { change: self.readmit(looked_at.stranded).await?, go_on: looked_at.go_on })
+    }
+
+    async fn readmit(&self, keys: Vec<Key>) -> Result<Change, StoreError> {
+        if keys.is_empty() {
+            return Ok(Change::default());
+        }
+        self.transact(move |connection| {
+            Box::pin(async move { Ok(Change { unsent: keys::readmit(connection, &keys).await? }) })
         })
         .await
     }
@@ -56,14 +84,14 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// As all; pruning again does no harm.
+    /// As all, if any part failed; pruning again does no harm.
     pub async fn prune(&self, retention: &Retention) -> Result<Pruned, StoreError> {
-        let connection = &mut *self.pool.acquire().await?;
-        Ok(Pruned {
-            jobs: limited(prune::jobs(connection, retention)).await?,
-            idempotency_keys: limited(prune::idempotency_keys(connection, retention)).await?,
-            workers: limited(prune::workers(connection, retention)).await?,
-        })
+        let ended = limited(prune::ended(&mut *self.pool.acquire().await?, retention)).await;
+        let dead = limited(prune::dead(&mut *self.pool.acquire().await?, retention)).await;
+        let keys =
+            limited(prune::idempotency_keys(&mut *self.pool.acquire().await?, retention)).await;
+        let workers = limited(prune::workers(&mut *self.pool.acquire().await?, retention)).await;
+        Ok(Pruned { jobs: ended? + dead?, idempotency_keys: keys?, workers: workers? })
     }
 
     /// Makes room for the events of the weeks to come, and lets go of whole weeks that are older
@@ -73,9 +101,11 @@ impl Ledger {
     ///
     /// As all, also where the table is too busy to be locked at once; rotating again does no harm.
     pub async fn rotate_events(&self, retention: &Retention) -> Result<i32, StoreError> {
-        let connection = &mut *self.pool.acquire().await?;
-        limited(prune::make_event_partitions(connection)).await?;
-        limited(prune::drop_event_partitions(connection, retention)).await
+        let made = limited(prune::make_event_partitions(&mut *self.pool.acquire().await?)).await;
+        let dropped =
+            limited(prune::drop_event_partitions(&mut *self.pool.acquire().await?, retention))
+                .await?;
+        made.map(|()| dropped)
     }
 
     /// Strikes rows out of the outbox.
