@@ -70,6 +70,47 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// What clap checks by itself does not tell whether a value has its field's type.
+    #[test]
+    fn every_argument_of_every_command_can_be_read() {
+        let id = "019a0000-0000-7000-8000-000000000001";
+        let lines = [
+            "demo --jobs 5",
+            "dev --port 8001 --workers 2 --ephemeral",
+            "submit x --params {} --priority -5 --lane a --tool simulate --submitted-by me \
+             --run-at 2099-01-01T00:00:00Z --timeout 1.5 --max-attempts 5 --retry {} \
+             --start-by 2099-01-01T00:00:00Z --concurrency-key k --idempotency-key i --watch",
+            "watch --lane a --state running --from-start",
+            "watch ID",
+            "jobs --state running --lane a --submitted-by me --limit 5",
+            "jobs ID",
+            "cancel ID",
+            "dead list --lane a --tool simulate --error timeout --submitted-by me --limit 5",
+            "dead show ID",
+            "dead redrive --lane a --limit 5 --dry-run",
+            "dead purge --lane a --limit 5 --dry-run",
+            "redrive ID",
+            "lanes set a {}",
+            "lanes pause a",
+            "lanes resume a",
+            "lanes share a acme 5",
+            "lanes limit k 5",
+            "lanes limit k --sequential",
+            "migrate --database-url postgresql://h/d",
+            "doctor",
+            "edge",
+            "worker",
+        ];
+        for line in lines {
+            let line = format!("jetlane {}", line.replace("ID", id));
+            Cli::try_parse_from(line.split_whitespace()).unwrap();
+        }
+        let named = |name: &str| lines.iter().any(|line| line.starts_with(name));
+        for command in Cli::command().get_subcommands() {
+            assert!(named(command.get_name()), "{}", command.get_name());
+        }
+    }
+
     #[test]
     fn json_may_stand_before_or_after_the_command() {
         for line in [["jetlane", "--json", "jobs"], ["jetlane", "jobs", "--json"]] {

@@ -42,6 +42,7 @@ pub use delete::Deleted;
 pub use error::StoreError;
 pub use feed::{FeedFilter, FeedHead, FeedKey};
 pub use keys::{Key, Readmitted};
+pub use lanes::MOST_TENANTS;
 pub use ledger::Ledger;
 pub use list::JobFilter;
 pub use migrate::{migrate, pending_migrations};

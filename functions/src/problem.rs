@@ -70,6 +70,9 @@ pub enum ApiError {
     /// been made.
     #[error("the ledger is not available, try again")]
     Unavailable(#[source] anyhow::Error),
+    /// The ledger's schema is older than we are. Nothing was changed.
+    #[error("the ledger's schema is not up to date: run `jetlane migrate`")]
+    Outdated(#[source] anyhow::Error),
     /// The request was sound, but we failed.
     #[error("the server failed to carry this out")]
     Internal(#[source] anyhow::Error),
@@ -148,6 +151,7 @@ impl From<StoreError> for ApiError {
             StoreError::UnknownLane(lane) => {
                 Self::Invalid(vec![Violation::at("/lane", format!("there is no lane `{lane}`"))])
             }
+            error if error.is_outdated() => Self::Outdated(error.into()),
             error if error.is_unavailable() => Self::Unavailable(error.into()),
             error => Self::Internal(error.into()),
         }
@@ -211,7 +215,7 @@ impl ApiError {
             Self::Invalid(_) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, PROBLEM_TYPES[6], "Invalid request")
             }
-            Self::Unavailable(_) => {
+            Self::Unavailable(_) | Self::Outdated(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, PROBLEM_TYPES[7], "Unavailable")
             }
             Self::Internal(_) => {
@@ -257,14 +261,16 @@ impl IntoResponse for ApiError {
             Self::Internal(cause) => {
                 tracing::error!(error = causes(cause), "request failed");
             }
-            Self::Unavailable(cause) => {
+            Self::Unavailable(cause) | Self::Outdated(cause) => {
                 tracing::warn!(error = causes(cause), "request turned away");
             }
             _ => {}
         }
         let (status, ..) = self.kind();
-        let is_temporary =
-            matches!(self, Self::Unavailable(_) | Self::KeyInUse | Self::LaneFull { .. });
+        let is_temporary = matches!(
+            self,
+            Self::Unavailable(_) | Self::Outdated(_) | Self::KeyInUse | Self::LaneFull { .. }
+        );
         let mut response = (status, Json(Problem::from(self))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -59,9 +59,14 @@ impl Report {
     ) -> Self {
         let mut faults: BTreeMap<&'static str, Felt> = BTreeMap::new();
         for (kind, felt) in evidence.done.iter().flat_map(|done| &done.faults) {
+            // One that nobody felt was tried again, and proves nothing.
+            let times = u64::from(felt.count > 0);
             let entry = faults.entry(kind.as_str()).or_default();
-            *entry =
-                Felt { times: entry.times + 1, what: felt.what, count: entry.count + felt.count };
+            *entry = Felt {
+                times: entry.times + times,
+                what: felt.what,
+                count: entry.count + felt.count,
+            };
         }
         let jobs = &evidence.ledger.jobs;
         let ended = |state: &str| jobs.values().filter(|job| job.state == state).count();

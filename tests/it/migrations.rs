@@ -155,3 +155,15 @@ async fn a_waiting_row_of_an_earlier_version_is_run() {
     let id = "01900000-0000-7000-8000-000000000001";
     assert_eq!(app.until_ended(id).await["state"], json!("completed"));
 }
+
+#[tokio::test]
+async fn without_the_schema_a_request_is_turned_away_with_what_to_do() {
+    let app = TestApp::start().await;
+    given_empty(&app).await;
+
+    let refused = app.get("/jobs").await;
+
+    assert_eq!(refused.status, 503);
+    assert!(refused.headers.contains_key("retry-after"));
+    assert!(refused.text.contains("run `jetlane migrate`"), "{}", refused.text);
+}

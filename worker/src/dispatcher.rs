@@ -31,6 +31,10 @@ use crate::workbench::Workbench;
 /// A claim that takes longer has failed; what it claimed after all lapses.
 const CLAIM_LIMIT: Duration = Duration::from_secs(10);
 
+/// How often tenants are looked up for one filling of slots: others may be
+/// served by other workers meanwhile.
+const MOST_LOOK_UPS: usize = 3;
+
 /// Past the time at which a lane's rate allows another start, so that the
 /// ledger's clock has reached it.
 const RATE_SLACK: Duration = Duration::from_millis(1);
@@ -199,9 +203,12 @@ impl Dispatcher {
     async fn claim(&mut self, lane: usize) {
         let asked = self.slots.free().len();
         let mut got = 0;
-        let mut is_looked_up = self.shares[lane].is_stale(Instant::now());
-        if is_looked_up && !self.look_up_tenants(lane).await {
-            return;
+        let mut look_ups = 0;
+        if self.shares[lane].is_stale(Instant::now()) {
+            look_ups += 1;
+            if !self.look_up_tenants(lane).await {
+                return;
+            }
         }
         loop {
             let sent = Instant::now();
@@ -214,7 +221,7 @@ impl Dispatcher {
             }
             self.shares[lane].note(&sight);
             let is_overlooked = got < asked
-                && !is_looked_up
+                && look_ups < MOST_LOOK_UPS
                 && sight.next_start_in.is_none_or(|wait| wait.is_zero())
                 && self.shares[lane].may_overlook(&sight);
             if !is_overlooked {
@@ -223,7 +230,7 @@ impl Dispatcher {
                 return self.note_isolated(lane, &sight).await;
             }
             self.start(claims, sent).await;
-            is_looked_up = true;
+            look_ups += 1;
             if !self.look_up_tenants(lane).await {
                 return;
             }
@@ -247,8 +254,8 @@ impl Dispatcher {
 
     /// Finds out who has jobs waiting in the lane; false if that failed.
     async fn look_up_tenants(&mut self, lane: usize) -> bool {
-        let found =
-            timeout(CLAIM_LIMIT, self.bench.ledger.shares(&self.settings.lanes[lane])).await;
+        let found = self.bench.ledger.shares(&self.settings.lanes[lane], self.shares[lane].go_on());
+        let found = timeout(CLAIM_LIMIT, found).await;
         let Some(found) = self.checked(lane, found) else { return false };
         self.shares[lane].learn(found, Instant::now());
         true

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use jetlane_core::domain::{Share, TenantName};
-use jetlane_core::store::Sight;
+use jetlane_core::store::{MOST_TENANTS, Sight};
 use tokio::time::Instant;
 
 /// While several tenants are known, they are looked up anew so often: one that
@@ -22,6 +22,8 @@ pub(crate) struct Shares {
     /// Never empty. If it is one tenant, it is whose jobs were seen last.
     tenants: Vec<Entry>,
     looked_up: Option<Instant>,
+    /// There were more than a look-up tells of: after whom the next one goes on.
+    go_on: Option<TenantName>,
     /// Somebody was seen who is not known.
     is_stranger_seen: bool,
 }
@@ -37,7 +39,7 @@ impl Shares {
     /// Nobody is known; the default tenant is a good guess.
     pub(crate) fn new() -> Self {
         let guess = Entry { tenant: TenantName::default(), weight: 1, pass: 0.0 };
-        Self { tenants: vec![guess], looked_up: None, is_stranger_seen: false }
+        Self { tenants: vec![guess], looked_up: None, go_on: None, is_stranger_seen: false }
     }
 
     /// Whether the tenants are to be looked up before the next claim.
@@ -45,6 +47,11 @@ impl Shares {
         self.is_stranger_seen
             || self.tenants.len() > 1
                 && self.looked_up.is_none_or(|at| now.duration_since(at) >= LOOK_UP_PERIOD)
+    }
+
+    /// After whom the next look-up is to go on, by name.
+    pub(crate) fn go_on(&self) -> Option<&TenantName> {
+        self.go_on.as_ref()
     }
 
     /// Takes note of who has jobs waiting, as far as a claim could see.
@@ -60,6 +67,7 @@ impl Shares {
     /// begins level with the one that is served next: absence earns nothing.
     pub(crate) fn learn(&mut self, found: Vec<Share>, now: Instant) {
         self.looked_up = Some(now);
+        self.go_on = found.last().filter(|_| found.len() >= MOST_TENANTS).map(|s| s.tenant.clone());
         self.is_stranger_seen = false;
         if found.is_empty() {
             self.tenants.truncate(1);
@@ -179,6 +187,17 @@ mod tests {
         let started = started(&mut shares, 1, 30);
 
         assert!((9..=11).contains(&started["c"]), "{started:?}");
+    }
+
+    #[tokio::test]
+    async fn of_more_tenants_than_a_look_up_tells_of_the_next_ones_come_next() {
+        let mut shares = Shares::new();
+        let found = |count: usize| (0..count).map(|n| share(&format!("t{n:04}"), 1)).collect();
+
+        shares.learn(found(MOST_TENANTS), Instant::now());
+        assert_eq!(shares.go_on(), Some(&tenant("t0999")));
+        shares.learn(found(3), Instant::now());
+        assert_eq!(shares.go_on(), None);
     }
 
     #[tokio::test]

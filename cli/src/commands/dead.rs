@@ -27,7 +27,7 @@ enum Command {
         #[command(flatten)]
         filter: Filter,
         /// At most so many, 500 at most
-        #[arg(long, value_name = "N", default_value_t = 50, value_parser = values::number(1..=500))]
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = values::number(1..=500_usize))]
         limit: usize,
     },
     /// Show every attempt at a job, with its error
@@ -68,7 +68,7 @@ struct Many {
     #[command(flatten)]
     filter: Filter,
     /// At most so many, 500 at most
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = values::number(1..=500))]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = values::number(1..=500_usize))]
     limit: usize,
     /// Only say which they are
     #[arg(long)]

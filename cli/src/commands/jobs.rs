@@ -29,7 +29,7 @@ pub(crate) struct Args {
     submitted_by: Option<String>,
     /// At most so many, the newest ones
     #[arg(long, value_name = "N", default_value_t = 50,
-        value_parser = values::number(1..=usize::MAX))]
+        value_parser = values::number(1..=1_000_000_usize))]
     limit: usize,
 }
 
@@ -96,8 +96,8 @@ fn details(view: &JobView, job: &Value) -> String {
         ("state", Some(view.state.to_string())),
         ("lane", Some(view.lane.clone())),
         ("priority", Some(view.priority.to_string())),
-        ("attempt", Some(format!("{} of {}", view.attempt, view.max_attempts))),
-        ("failures", Some(job["failures"].to_string()).filter(|count| count != "0")),
+        ("attempt", Some(view.attempt.to_string())),
+        ("failures", Some(format!("{} of at most {}", job["failures"], view.max_attempts))),
         ("submitted by", view.submitted_by.clone()),
         ("tool", job["tool"].as_str().map(str::to_owned)),
         ("params", json("params")),
@@ -113,7 +113,11 @@ fn details(view: &JobView, job: &Value) -> String {
         ("started", time(view.started_at)),
         ("finished", time(view.finished_at)),
         ("result", json("result")),
-        ("error", view.error.as_ref().map(|error| format!("{}: {}", error.kind, error.message))),
+        (
+            // Of an attempt before the last.
+            if view.state == JobState::Completed { "earlier error" } else { "error" },
+            view.error.as_ref().map(|error| format!("{}: {}", error.kind, error.message)),
+        ),
     ];
     let lines = fields.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let lines: Vec<String> =
@@ -165,8 +169,8 @@ name          embed
 state         failed
 lane          batch
 priority      -2
-attempt       3 of 3
-failures      3
+attempt       3
+failures      3 of at most 3
 tool          simulate
 params        {\"duration_ms\":5}
 progress      50 %

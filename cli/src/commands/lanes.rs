@@ -44,7 +44,7 @@ enum Command {
         /// Whose share
         tenant: String,
         /// 1 to 1000; a tenant without one has 1
-        #[arg(value_parser = values::number(1..=1000))]
+        #[arg(value_parser = values::number(1..=1000_u32))]
         weight: u32,
     },
     /// Say how many jobs of a concurrency key run at once

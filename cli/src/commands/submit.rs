@@ -31,10 +31,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME")]
     run_at: Option<String>,
     /// How long one attempt may take, up to 7 days [default: no limit]
-    #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = values::seconds)]
     timeout: Option<f64>,
     /// How many failures make it a dead letter, 1 to 100 [default: what its lane says, or 3]
-    #[arg(long, value_name = "N", value_parser = values::number(1..=100))]
+    #[arg(long, value_name = "N", value_parser = values::number(1..=100_u32))]
     max_attempts: Option<u32>,
     #[arg(
         long,

@@ -1,7 +1,7 @@
 //! `edge` and workers as child processes.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{ChildStdin, Command};
 use tokio::time::timeout;
 
-use crate::output::complain;
+use crate::output::{complain, shortened};
 
 /// What every process needs of our environment, whatever else it gets.
 const PASSED_ON: [&str; 6] = ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "LOG", "RUST_BACKTRACE"];
 
-/// How many lines of a log are worth repeating.
-const TAIL: usize = 6;
+/// How much of a log's last line is worth repeating.
+const LAST_WORDS: usize = 300;
 
 /// Beyond what the processes give themselves for a drain.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -127,9 +127,10 @@ impl Child {
         self.process.wait().await
     }
 
-    /// The last lines that it wrote, on one line.
+    /// The last line that it wrote, shortened.
     pub(super) fn last_words(&self) -> String {
-        last_lines(&self.log).unwrap_or_default()
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        last_line(&String::from_utf8_lossy(&log))
     }
 
     /// Has it drain, waits at most `grace` for that, and then kills it.
@@ -150,9 +151,7 @@ impl Child {
     }
 }
 
-fn last_lines(log: &Path) -> std::io::Result<String> {
-    let log = std::fs::read(log)?;
-    let log = String::from_utf8_lossy(&log);
-    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    Ok(lines[lines.len().saturating_sub(TAIL)..].join(" | "))
+fn last_line(log: &str) -> String {
+    let line = log.lines().map(str::trim).rfind(|line| !line.is_empty());
+    shortened(line.unwrap_or_default(), LAST_WORDS)
 }

@@ -151,10 +151,12 @@ fn note(tell: &watch::Sender<Link>, news: &News, address: &str, event: &Event) {
                 *link = Link { is_up: true, generation: link.generation + 1 };
             });
         }
-        Event::Disconnected | Event::Closed => {
+        Event::Disconnected => {
             news.lost(address);
             tell.send_modify(|link| link.is_up = false);
         }
+        // By us.
+        Event::Closed => tell.send_modify(|link| link.is_up = false),
         Event::SlowConsumer(_) => {
             tracing::warn!("NATS messages were dropped because a reader was slow");
             tell.send_modify(|link| link.generation += 1);

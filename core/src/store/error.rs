@@ -59,6 +59,18 @@ impl StoreError {
         }
     }
 
+    /// Whether the schema is another than this program's: it lacks something.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => {
+                // An undefined table, column or function.
+                error.code().is_some_and(|code| matches!(&*code, "42P01" | "42703" | "42883"))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the ledger looked at the values and does not take them: the same
     /// call will not succeed later.
     #[must_use]

@@ -9,8 +9,8 @@ use super::StoreError;
 use super::row::{lane, parsed};
 use crate::domain::{Change, Lane, LaneName, LanePatch, Rate, Share, TenantName, Unsent};
 
-/// The most tenants that a claimer is told of.
-const MOST_TENANTS: i64 = 1000;
+/// The most tenants that a claimer is told of at once.
+pub const MOST_TENANTS: usize = 1000;
 
 /// Whether the lane exists.
 ///
@@ -332,7 +332,7 @@ pub(super) async fn set_share(
 }
 
 /// The tenants of whom jobs are claimable in the lane, each with its share: at
-/// most a thousand, by name.
+/// most [`MOST_TENANTS`], by name, that come after the given one.
 ///
 /// # Errors
 ///
@@ -340,6 +340,7 @@ pub(super) async fn set_share(
 pub(super) async fn shares(
     connection: &mut PgConnection,
     lane: &LaneName,
+    after: Option<&TenantName>,
 ) -> Result<Vec<Share>, StoreError> {
     let rows = sqlx::query!(
         r#"
@@ -348,7 +349,11 @@ pub(super) async fn shares(
             (
                 SELECT tenant
                 FROM jobs
-                WHERE lane = $1 AND state = 'queued' AND NOT held_by_key AND deaths < 2
+                WHERE lane = $1
+                  AND state = 'queued'
+                  AND NOT held_by_key
+                  AND deaths < 2
+                  AND tenant > $3
                 ORDER BY tenant
                 LIMIT 1
             )
@@ -376,7 +381,9 @@ pub(super) async fn shares(
         ORDER BY waiting.tenant
         "#,
         lane.as_str(),
-        MOST_TENANTS,
+        i64::try_from(MOST_TENANTS).unwrap_or(i64::MAX),
+        // No tenant is called nothing.
+        after.map_or("", TenantName::as_str),
     )
     .fetch_all(connection)
     .await?;

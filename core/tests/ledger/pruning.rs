@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jetlane_core::clock::{Clock, SystemClock};
 use jetlane_core::domain::{Idempotency, JobId, NewJob, Outcome, TenantName};
 use jetlane_core::store::{Pruned, Retention};
 use uuid::{NoContext, Timestamp, Uuid};
@@ -105,8 +106,7 @@ async fn events_stay_as_long_as_a_job_of_their_week() {
 #[tokio::test]
 async fn events_of_a_clock_that_is_ahead_come_to_those_of_their_week() {
     let given = given_a_ledger().await;
-    let hours = 24 * 60;
-    let ahead = chrono::Utc::now() + chrono::TimeDelta::hours(hours);
+    let ahead = SystemClock.now() + DAY * 60;
     let seconds = u64::try_from(ahead.timestamp()).unwrap();
     let id = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, 0));
     let early = given.accept(NewJob { id: JobId(id), ..job("early") }).await;

@@ -54,10 +54,13 @@ async fn the_tenants_who_wait_are_found_with_their_shares() {
     let heavy = Share { tenant: Given::tenant("b"), weight: 7 };
     given.ledger.set_share(&lane, &heavy).await.unwrap();
 
-    let found = given.ledger.shares(&lane).await.unwrap();
+    let found = given.ledger.shares(&lane, None).await.unwrap();
+    let found_after = given.ledger.shares(&lane, Some(&Given::tenant("b"))).await.unwrap();
 
     let found: Vec<_> = found.iter().map(|s| (s.tenant.as_str(), s.weight)).collect();
     assert_eq!(found, [("a", 1), ("b", 7), ("c", 1)]);
+    let found_after: Vec<_> = found_after.iter().map(|s| s.tenant.as_str()).collect();
+    assert_eq!(found_after, ["c", "a", "b"], "and round");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Objects that were created: rules say which make a job, and which job.
 
+use anyhow::Context;
 use aws_lambda_events::s3::{S3Event, S3EventRecord};
+use jetlane_core::domain::NewJob;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -39,17 +41,30 @@ struct Object {
 ///
 /// # Errors
 ///
-/// If a job was not accepted: the event is delivered again, and jobs that were
-/// accepted already are the same ones then.
+/// If an object made no job: the others did, unless the ledger is away. The
+/// event is delivered again, and jobs that were accepted already are the same
+/// ones then.
 pub async fn on_objects(app: &App, rules: &[Rule], event: S3Event) -> anyhow::Result<()> {
-    let mut jobs = Vec::new();
-    for record in &event.records {
-        let Some(object) = created(record) else { continue };
-        let Some(rule) = rules.iter().find(|rule| rule.wants(&object)) else { continue };
-        let id = format!("{}/{}@{}", object.bucket, object.key, object.sequencer);
-        jobs.push(read(app, rule.describe(object), "s3", &id)?);
+    let (mut jobs, mut wrong) = (Vec::new(), Vec::new());
+    for record in event.records.iter().filter(|record| is_creation(record)) {
+        match described(app, rules, record) {
+            Ok(new) => jobs.extend(new),
+            Err(error) => wrong.push(Err(error)),
+        }
     }
-    accept(app, jobs).await?.into_iter().collect()
+    accept(app, jobs).await?.into_iter().chain(wrong).collect()
+}
+
+/// The job for an object, if a rule wants it.
+fn described(app: &App, rules: &[Rule], record: &S3EventRecord) -> anyhow::Result<Option<NewJob>> {
+    let object = created(record)?;
+    let Some(rule) = rules.iter().find(|rule| rule.wants(&object)) else { return Ok(None) };
+    let id = format!("{}/{}@{}", object.bucket, object.key, object.sequencer);
+    read(app, rule.describe(object), "s3", &id).map(Some)
+}
+
+fn is_creation(record: &S3EventRecord) -> bool {
+    record.event_name.as_deref().is_some_and(|name| name.starts_with("ObjectCreated:"))
 }
 
 impl Rule {
@@ -75,14 +90,13 @@ impl Rule {
 }
 
 /// The object that a record says was created.
-fn created(record: &S3EventRecord) -> Option<Object> {
-    if !record.event_name.as_deref()?.starts_with("ObjectCreated:") {
-        return None;
-    }
-    let bucket = record.s3.bucket.name.clone()?;
+fn created(record: &S3EventRecord) -> anyhow::Result<Object> {
+    let bucket = record.s3.bucket.name.clone().context("the event names no bucket")?;
     // Keys come encoded as in a form.
-    let key = record.s3.object.key.as_deref()?.replace('+', " ");
-    let key = percent_decode_str(&key).decode_utf8().ok()?.into_owned();
+    let key = record.s3.object.key.as_deref().context("the event names no object")?;
+    let key = key.replace('+', " ");
+    let key = percent_decode_str(&key).decode_utf8().context("the object's key is no UTF-8")?;
+    let key = key.into_owned();
     let object = &record.s3.object;
     let details = json!({
         "bucket": bucket,
@@ -92,7 +106,7 @@ fn created(record: &S3EventRecord) -> Option<Object> {
         "version_id": object.version_id,
     });
     let sequencer = object.sequencer.clone().or_else(|| object.e_tag.clone()).unwrap_or_default();
-    Some(Object { bucket, key, details, sequencer })
+    Ok(Object { bucket, key, details, sequencer })
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ fn wrong_end(submission: &Submission, job: &Job, events: &[Event]) -> Option<Str
             Some(format!("a cancel was answered with success, and it is {state}"))
         }
         _ if job.is_quarantined() => {
-            let deaths = 1 + events.iter().filter(|event| event.kind == "released").count();
+            let deaths = 1 + events.iter().filter(|event| event.is_of_lost_worker()).count();
             (deaths < DEATHS).then(|| format!("it was quarantined after {deaths} deaths"))
         }
         state if state == due => None,

@@ -56,6 +56,13 @@ pub(crate) struct Event {
     pub(crate) details: Value,
 }
 
+impl Event {
+    /// Whether it took an attempt from a worker that was gone, and not one that drained.
+    pub(crate) fn is_of_lost_worker(&self) -> bool {
+        self.kind == "released" && self.details["reason"] == "worker lost"
+    }
+}
+
 /// The ledger.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {

@@ -10,7 +10,7 @@ use super::{Fault, Felt};
 use crate::campaign::Ground;
 
 /// The streams of the product.
-const STREAMS: [&str; 3] = ["WORK", "JOBS", "OUTPUT"];
+const STREAMS: [&str; 4] = ["WORK", "JOBS", "OUTPUT", "DEAD_LETTERS"];
 
 /// What the ledger says is owed to NATS.
 async fn owed(ground: &Ground) -> u64 {

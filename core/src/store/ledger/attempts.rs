@@ -5,9 +5,10 @@ use std::time::Duration;
 #[cfg(jetlane_mutants)]
 use super::mutants;
 use super::{Ledger, limited, readmit_after};
-use crate::domain::{Change, Claimed, Frees, LaneName, Settlement, Share, WorkerId};
+use crate::domain::{Change, Claimed, Frees, LaneName, Settlement, Share, TenantName, WorkerId};
 use crate::store::{
-    Claim, Claims, Held, Renewed, StoreError, claim, isolate, lanes, renew, settle, workers,
+    Claim, Claims, Held, MOST_TENANTS, Renewed, StoreError, claim, isolate, lanes, renew, settle,
+    workers,
 };
 
 impl Ledger {
@@ -26,11 +27,28 @@ impl Ledger {
 
     /// The tenants of whom jobs are claimable in the lane, with their shares.
     ///
+    /// Of more than [`MOST_TENANTS`] so many, by name from the one after the
+    /// given one on, and round: with the last one found as the next `after`,
+    /// each comes in its turn.
+    ///
     /// # Errors
     ///
     /// As all.
-    pub async fn shares(&self, lane: &LaneName) -> Result<Vec<Share>, StoreError> {
-        limited(lanes::shares(&mut *self.pool.acquire().await?, lane)).await
+    pub async fn shares(
+        &self,
+        lane: &LaneName,
+        after: Option<&TenantName>,
+    ) -> Result<Vec<Share>, StoreError> {
+        let mut found =
+            limited(lanes::shares(&mut *self.pool.acquire().await?, lane, after)).await?;
+        if after.is_some() && found.len() < MOST_TENANTS {
+            let mut start =
+                limited(lanes::shares(&mut *self.pool.acquire().await?, lane, None)).await?;
+            start.retain(|share| after.is_some_and(|after| share.tenant <= *after));
+            start.truncate(MOST_TENANTS - found.len());
+            found.extend(start);
+        }
+        Ok(found)
     }
 
     /// Reserves a job that is to run alone; see [`Self::claim_isolated`].
