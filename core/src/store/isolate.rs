@@ -17,7 +17,7 @@ use crate::domain::{Change, Claimed, EventKind, Frees, JobId, LaneName, Lease, W
 const RESERVATION: Duration = Duration::from_secs(30);
 
 /// Reserves the lane's best job that is to run alone, unless another worker
-/// that is alive has. Returns whether there is one; asking again does no harm.
+/// that is alive has, and is free as well or this one busy too. Returns whether there is one; asking again does no harm.
 ///
 /// # Errors
 ///
@@ -41,7 +41,15 @@ pub(super) async fn reserve(
               AND (jobs.isolated_for IS NULL
                    OR jobs.isolated_for = $2
                    OR workers.heartbeat_at IS NULL
-                   OR workers.heartbeat_at < ledger_now() - $3::interval)
+                   OR workers.heartbeat_at < ledger_now() - $3::interval
+                   -- Who has room already need not wait for who still makes it.
+                   OR EXISTS (
+                       SELECT
+                       FROM jobs AS theirs
+                       WHERE theirs.worker = jobs.isolated_for AND theirs.state = 'running'
+                   ) AND NOT EXISTS (
+                       SELECT FROM jobs AS own WHERE own.worker = $2 AND own.state = 'running'
+                   ))
             ORDER BY jobs.rank DESC, jobs.id
             LIMIT 1
             FOR UPDATE OF jobs SKIP LOCKED

@@ -98,3 +98,22 @@ async fn leases_that_lapse_under_a_living_worker_are_no_deaths() {
     }
     assert_eq!(given.find(id).await.state, JobState::Queued);
 }
+
+#[tokio::test]
+async fn an_idle_worker_takes_over_from_one_that_still_makes_room() {
+    let given = given_a_settled_server().await;
+    let id = given.accept(job("suspect")).await;
+    given.advance(Duration::from_secs(20)).await;
+    given_deaths(&given, id, 2).await;
+    let (busy, idle, lane) = (alive(&given).await, alive(&given).await, LaneName::default());
+    given.accept(job("long")).await;
+    assert_eq!(given.claim(busy, 1).await.len(), 1);
+    assert!(given.ledger.reserve_isolated(&lane, busy).await.unwrap());
+
+    assert!(given.ledger.reserve_isolated(&lane, idle).await.unwrap());
+    assert!(!given.ledger.reserve_isolated(&lane, busy).await.unwrap());
+
+    assert!(given.ledger.claim_isolated(&lane, busy, 0, LEASE).await.unwrap().is_none());
+    let (claimed, _) = given.ledger.claim_isolated(&lane, idle, 0, LEASE).await.unwrap().unwrap();
+    assert_eq!(claimed.lease.job_id, id);
+}
