@@ -23,6 +23,7 @@ mod chance;
 mod checker;
 mod faults;
 mod history;
+mod keys;
 mod load;
 mod mutants;
 mod report;

@@ -25,8 +25,8 @@ pub(crate) enum Invariant {
     Recovered,
     /// G: no tenant sees another's events or jobs.
     TenantsApart,
-    /// At most one job of a concurrency key runs.
-    OneOfAKey,
+    /// No more jobs of a concurrency key run than it lets.
+    KeyLimit,
     /// What is told was committed: nothing is told that the ledger has not.
     Told,
     /// What was committed is told: NATS hears of every event.

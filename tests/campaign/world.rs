@@ -31,6 +31,7 @@ use servers::Storage;
 
 use crate::args::Args;
 use crate::faults::FaultKind;
+use crate::keys;
 
 /// The lanes that every worker serves.
 pub(crate) const LANES: [&str; 2] = ["default", "batch"];
@@ -117,6 +118,7 @@ impl World {
         };
         let world = Self { servers, ledger, edges, workers, gateway, functions, versions };
         world.until_ready(http).await?;
+        keys::set_limits(http, world.edges[0].url().as_str()).await?;
         Ok(world)
     }
 

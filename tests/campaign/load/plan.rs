@@ -9,13 +9,11 @@ use serde_json::{Map, Value, json};
 
 use crate::args::Switch;
 use crate::chance::{Use, chance};
+use crate::keys::{self, Limit};
 use crate::world::{LANES, TENANTS};
 
 /// How many attempts a job has. More than the failures that any plan asks for.
 const MAX_ATTEMPTS: u32 = 3;
-
-/// How many concurrency keys a tenant has.
-const KEYS: u32 = 8;
 
 /// How a job must end unless it is cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,14 +74,21 @@ impl Plan {
         };
         let delay =
             rng.random_bool(0.05).then(|| Duration::from_millis(rng.random_range(300..3000)));
-        // A key is held for as long as its job takes, failures and all.
-        let may_hold_key = !is_long && fate == Fate::Completes && delay.is_none();
+        // A key is held for as long as its job takes, and a sequential one for as
+        // long as its failures take too.
+        let key = (!is_long && delay.is_none() && rng.random_bool(0.1))
+            .then(|| keys::any(&mut rng))
+            .filter(|(_, limit)| match limit {
+                Limit::Parallel(_) => fate == Fate::Completes,
+                Limit::Sequential => true,
+            })
+            .map(|(key, _)| key);
         let has_key = idempotency == Switch::On && rng.random_bool(0.5);
         let is_cancellable = is_long || delay.is_some();
         let then = [
             (0.05, Then::Read),
             (if has_key { 0.1 } else { 0.0 }, Then::SubmitAgain),
-            (if delay.is_some() { 0.5 } else { 0.0 }, Then::Change),
+            (if delay.is_some() || key.is_some() { 0.5 } else { 0.0 }, Then::Change),
             (
                 if is_cancellable { 0.3 } else { 0.02 },
                 Then::CancelAfter(Duration::from_millis(rng.random_range(0..600))),
@@ -100,8 +105,7 @@ impl Plan {
             fate,
             delay,
             run_at: None,
-            concurrency_key: (may_hold_key && rng.random_bool(0.1))
-                .then(|| format!("key-{}", rng.random_range(0..KEYS))),
+            concurrency_key: key,
             idempotency_key: has_key.then(|| format!("campaign-{seed}-{n}")),
             is_doubled: has_key && rng.random_bool(0.1),
             then,
