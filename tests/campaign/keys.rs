@@ -8,9 +8,6 @@ use serde_json::{Value, json};
 
 use crate::world::TENANTS;
 
-/// How many keys of each kind a tenant has.
-const COUNT: u32 = 3;
-
 /// How many jobs of a key run at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
@@ -20,18 +17,18 @@ pub(crate) enum Limit {
     Sequential,
 }
 
+/// Each tenant has one of each.
 const LIMITS: [(&str, Limit); 3] =
     [("one", Limit::Parallel(1)), ("two", Limit::Parallel(2)), ("sequence", Limit::Sequential)];
 
 /// One of the keys, and its limit.
-pub(crate) fn any(rng: &mut StdRng) -> (String, Limit) {
-    let (name, limit) = LIMITS[rng.random_range(0..LIMITS.len())];
-    (format!("{name}-{}", rng.random_range(0..COUNT)), limit)
+pub(crate) fn any(rng: &mut StdRng) -> (&'static str, Limit) {
+    LIMITS[rng.random_range(0..LIMITS.len())]
 }
 
 /// The limit of a key.
 pub(crate) fn limit(key: &str) -> Limit {
-    let named = LIMITS.iter().find(|(name, _)| key.starts_with(name));
+    let named = LIMITS.iter().find(|(name, _)| *name == key);
     named.map_or(Limit::Parallel(1), |(_, limit)| *limit)
 }
 
@@ -49,11 +46,9 @@ pub(crate) async fn set_limits(http: &Client, edge: &str) -> anyhow::Result<()> 
             Limit::Sequential => json!({ "sequential": true }),
         };
         for tenant in TENANTS {
-            for n in 0..COUNT {
-                let put = http.put(format!("{edge}/concurrency-keys/{name}-{n}")).json(&body);
-                let answer = put.header("x-jetlane-tenant", tenant).send().await?;
-                ensure!(answer.status().is_success(), "{name}-{n}: {}", answer.status());
-            }
+            let put = http.put(format!("{edge}/concurrency-keys/{name}")).json(&body);
+            let answer = put.header("x-jetlane-tenant", tenant).send().await?;
+            ensure!(answer.status().is_success(), "{name}: {}", answer.status());
         }
     }
     Ok(())

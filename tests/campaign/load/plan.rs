@@ -81,8 +81,13 @@ impl Plan {
             .filter(|(_, limit)| match limit {
                 Limit::Parallel(_) => fate == Fate::Completes,
                 Limit::Sequential => true,
-            })
-            .map(|(key, _)| key);
+            });
+        // Else no more of them than are let would ever want to run.
+        let millis = match key {
+            Some((_, Limit::Parallel(most))) if most > 1 => 300..=500,
+            _ => millis,
+        };
+        let key = key.map(|(key, _)| key.to_owned());
         let has_key = idempotency == Switch::On && rng.random_bool(0.5);
         let is_cancellable = is_long || delay.is_some();
         let then = [
