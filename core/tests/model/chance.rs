@@ -4,7 +4,7 @@ use proptest::prelude::{ProptestConfig, any, proptest};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::spec::{End, Model};
+use crate::spec::{End, Key, Model};
 
 const WORKERS: usize = 3;
 const LEASE: u64 = 30_000;
@@ -14,6 +14,11 @@ const SILENCE: u64 = 4_000;
 pub(crate) enum Step {
     Accept {
         delay: u64,
+        priority: i32,
+        key: Option<Key>,
+    },
+    Change {
+        job: usize,
         priority: i32,
     },
     Promote,
@@ -47,10 +52,11 @@ pub(crate) enum Step {
 /// A step by chance.
 pub(crate) fn step(rng: &mut StdRng) -> Step {
     let worker = rng.random_range(0..WORKERS);
-    match rng.random_range(0..21) {
+    match rng.random_range(0..23) {
         0..3 => Step::Accept {
             delay: if rng.random_bool(0.5) { 0 } else { rng.random_range(1..3_000) },
             priority: rng.random_range(-1..2),
+            key: key(rng),
         },
         3 => Step::Promote,
         4..8 => Step::Claim { worker, room: rng.random_range(1..4) },
@@ -60,6 +66,9 @@ pub(crate) fn step(rng: &mut StdRng) -> Step {
         14 => Step::Cancel { job: rng.random_range(0..1_000) },
         15..17 => Step::Reap,
         17 => Step::Redrive { job: rng.random_range(0..1_000) },
+        18..20 => {
+            Step::Change { job: rng.random_range(0..1_000), priority: rng.random_range(-1..2) }
+        }
         _ => Step::Advance {
             by: match rng.random_range(0..3) {
                 0 => rng.random_range(1..2_000),
@@ -68,6 +77,11 @@ pub(crate) fn step(rng: &mut StdRng) -> Step {
             },
         },
     }
+}
+
+/// Half of the jobs have one.
+pub(crate) fn key(rng: &mut StdRng) -> Option<Key> {
+    rng.random_bool(0.5).then(|| Key::ALL[rng.random_range(0..Key::ALL.len())])
 }
 
 fn end(rng: &mut StdRng) -> End {
@@ -95,8 +109,13 @@ impl History {
     pub(crate) fn take(&mut self, step: &Step) {
         let model = &mut self.model;
         match *step {
-            Step::Accept { delay, priority } => {
-                model.accept(model.now + delay, priority);
+            Step::Accept { delay, priority, key } => {
+                model.accept(model.now + delay, priority, key);
+            }
+            Step::Change { job, priority } => {
+                if !model.jobs.is_empty() {
+                    model.change(job % model.jobs.len(), priority);
+                }
             }
             Step::Promote => model.promote(),
             Step::Claim { worker, room } => {

@@ -7,6 +7,7 @@ use jetlane_core::domain::JobState;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::chance::key;
 use crate::spec::{End, Model, Time};
 
 const LEASE: Time = 30_000;
@@ -137,7 +138,8 @@ impl Fleet {
         match happening {
             Happening::Accept => {
                 let priority = self.rng.random_range(0..3);
-                self.model.accept(now, priority);
+                let key = key(&mut self.rng);
+                self.model.accept(now, priority, key);
                 self.ring();
             }
             Happening::Bell { worker } => self.claim(worker),

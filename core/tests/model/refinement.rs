@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jetlane_core::domain::{
-    ErrorKind, EventKind, Frees, JobError, JobId, JobState, LaneName, Lease, NewJob, Outcome,
-    RetryPolicy, RunAt, Settlement, TenantName, Tool, WorkerId,
+    ConcurrencyLimit, ErrorKind, EventKind, Frees, JobError, JobId, JobPatch, JobState, LaneName,
+    Lease, NewJob, Outcome, RetryPolicy, RunAt, Settlement, TenantName, Tool, WorkerId,
 };
 use jetlane_core::store::{
     Claim, FeedFilter, FeedKey, Held, Ledger, PoolSettings, RESTED, connect, migrate,
@@ -16,20 +16,21 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::chance::{History, Step, pick, step};
-use crate::spec::End;
+use crate::spec::{End, Key};
 
 const LEASE: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(4);
 
 /// How many histories, and how long each is.
-const HISTORIES: u32 = 40;
-const STEPS: usize = 40;
+const HISTORIES: u32 = 20;
+const STEPS: usize = 120;
 
 /// The ledger beside the model: job by job, attempt by attempt.
 struct Real {
     ledger: Ledger,
     pool: PgPool,
     jobs: Vec<JobId>,
+    keys: Vec<Option<Key>>,
     workers: Vec<WorkerId>,
     begun: Vec<(usize, usize, i32)>,
     now: u64,
@@ -52,6 +53,7 @@ async fn given_a_ledger() -> Real {
         ledger: Ledger::new(pool.clone()),
         pool,
         jobs: Vec::new(),
+        keys: Vec::new(),
         workers: Vec::new(),
         begun: Vec::new(),
         now: 0,
@@ -63,7 +65,17 @@ async fn given_a_ledger() -> Real {
         real.ledger.register_worker(worker, 4).await.unwrap();
         real.workers.push(worker);
     }
+    for (key, limit) in
+        [(Key::Two, ConcurrencyLimit::Parallel(2)), (Key::Sequence, ConcurrencyLimit::Sequential)]
+    {
+        let tenant = TenantName::default();
+        real.ledger.limit_concurrency(&tenant, name(key), limit).await.map(drop).unwrap();
+    }
     real
+}
+
+fn name(key: Key) -> String {
+    format!("{key:?}")
 }
 
 impl Real {
@@ -79,8 +91,15 @@ impl Real {
 
     async fn take(&mut self, step: &Step) {
         match *step {
-            Step::Accept { delay, priority } => {
-                self.accept(delay, priority).await;
+            Step::Accept { delay, priority, key } => {
+                self.accept(delay, priority, key).await;
+            }
+            Step::Change { job, priority } => {
+                if let Some(id) = pick(&self.jobs, job) {
+                    let patch = JobPatch { priority: Some(priority), ..JobPatch::default() };
+                    let tenant = TenantName::default();
+                    self.ledger.update(&tenant, id, patch).await.map(drop).unwrap();
+                }
             }
             Step::Promote => drop(self.ledger.promote().await.unwrap()),
             Step::Claim { worker, room } => self.claim(worker, room).await,
@@ -109,7 +128,7 @@ impl Real {
         }
     }
 
-    async fn accept(&mut self, delay: u64, priority: i32) {
+    async fn accept(&mut self, delay: u64, priority: i32, key: Option<Key>) {
         let start: chrono::DateTime<chrono::Utc> = "2040-01-01T00:00:00Z".parse().unwrap();
         let due = start + Duration::from_millis(self.now + delay);
         let new = NewJob {
@@ -126,11 +145,12 @@ impl Real {
             timeout: None,
             max_attempts: None,
             retry: RetryPolicy::default(),
-            concurrency_key: None,
+            concurrency_key: key.map(name),
             traceparent: None,
             idempotency: None,
         };
         self.jobs.push(new.id);
+        self.keys.push(key);
         self.ledger.accept(vec![new]).await.map(drop).unwrap();
     }
 
@@ -181,7 +201,7 @@ impl Real {
         let error = |kind| JobError { kind, message: "as the model says".to_owned() };
         let settlement = Settlement {
             lease: Lease { job_id: self.jobs[id], attempt },
-            frees: Frees::Slot,
+            frees: if self.keys[id].is_some() { Frees::Key } else { Frees::Slot },
             outcome: match end {
                 End::Completed => Outcome::Completed { result: None },
                 End::Retry { after } => Outcome::Retry {
@@ -259,6 +279,7 @@ impl Real {
     /// Begins anew, as the model does.
     async fn forget(&mut self) {
         self.jobs.clear();
+        self.keys.clear();
         self.begun.clear();
         self.now = 0;
         self.set_clock().await;

@@ -9,10 +9,35 @@ pub(crate) type Time = u64;
 const ISOLATED: u32 = 2;
 const DEADLY: u32 = 3;
 
+/// The concurrency keys of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// Lets one job run at a time.
+    One,
+    /// Lets two.
+    Two,
+    /// Lets one run until it is final.
+    Sequence,
+}
+
+impl Key {
+    pub(crate) const ALL: [Self; 3] = [Self::One, Self::Two, Self::Sequence];
+
+    fn limit(self) -> usize {
+        match self {
+            Self::One | Self::Sequence => 1,
+            Self::Two => 2,
+        }
+    }
+}
+
 /// A job.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) state: JobState,
+    pub(crate) key: Option<Key>,
+    /// Waits for others of its key.
+    pub(crate) is_held: bool,
     pub(crate) attempt: i32,
     pub(crate) failures: i32,
     pub(crate) deaths: u32,
@@ -61,10 +86,26 @@ impl Job {
     fn leave(&mut self) {
         self.lease_until = 0;
     }
+
+    fn is_claimable(&self) -> bool {
+        self.state == JobState::Queued && !self.is_held
+    }
+
+    /// A sequential key goes on with the job that it has begun.
+    fn is_begun_of_a_sequence(&self) -> bool {
+        self.key == Some(Key::Sequence) && self.attempt > 0
+    }
+
+    /// Whether it has one of its key's places.
+    fn has_place(&self) -> bool {
+        self.state == JobState::Running
+            || self.is_claimable()
+            || self.state == JobState::Scheduled && self.is_begun_of_a_sequence()
+    }
 }
 
 impl Model {
-    pub(crate) fn accept(&mut self, run_at: Time, priority: i32) -> usize {
+    pub(crate) fn accept(&mut self, run_at: Time, priority: i32, key: Option<Key>) -> usize {
         let (state, kind) = if run_at > self.now {
             (JobState::Scheduled, EventKind::Scheduled)
         } else {
@@ -72,6 +113,8 @@ impl Model {
         };
         self.jobs.push(Job {
             state,
+            key,
+            is_held: key.is_some() && state == JobState::Queued,
             attempt: 0,
             failures: 0,
             deaths: 0,
@@ -84,24 +127,68 @@ impl Model {
             events: vec![(kind, state, 0)],
             recorded: Vec::new(),
         });
+        self.readmit();
         self.jobs.len() - 1
+    }
+
+    /// Lets the best jobs of each key go, as many as there is room for: once
+    /// waiting ones that a better one has joined have given their turn back.
+    fn readmit(&mut self) {
+        for key in Key::ALL {
+            let of_key: Vec<_> =
+                (0..self.jobs.len()).filter(|id| self.jobs[*id].key == Some(key)).collect();
+            let order = |jobs: &[Job], id: usize| (-jobs[id].priority, id);
+            let held = |jobs: &[Job]| -> Vec<usize> {
+                let mut held: Vec<_> =
+                    of_key.iter().copied().filter(|id| jobs[*id].is_held).collect();
+                held.sort_by_key(|id| order(jobs, *id));
+                held
+            };
+            if let Some(best) = held(&self.jobs).first().map(|id| order(&self.jobs, *id)) {
+                for id in &of_key {
+                    let is_beaten = best < order(&self.jobs, *id);
+                    let job = &mut self.jobs[*id];
+                    if is_beaten && job.is_claimable() && !job.is_begun_of_a_sequence() {
+                        job.is_held = true;
+                    }
+                }
+            }
+            let taken = of_key.iter().filter(|id| self.jobs[**id].has_place()).count();
+            let room = key.limit().saturating_sub(taken);
+            for id in held(&self.jobs).into_iter().take(room) {
+                self.jobs[id].is_held = false;
+            }
+        }
     }
 
     pub(crate) fn promote(&mut self) {
         let now = self.now;
         for job in &mut self.jobs {
             if job.state == JobState::Scheduled && job.run_at <= now {
+                job.is_held = job.key.is_some() && !job.is_begun_of_a_sequence();
                 job.follow(Transition::Promote, EventKind::Queued);
             }
+        }
+        self.readmit();
+    }
+
+    /// Changes the priority of a job that waits.
+    pub(crate) fn change(&mut self, id: usize, priority: i32) {
+        let job = &mut self.jobs[id];
+        if matches!(job.state, JobState::Scheduled | JobState::Queued) {
+            job.priority = priority;
+            job.is_held = job.key.is_some()
+                && job.state == JobState::Queued
+                && (job.is_held || !job.is_begun_of_a_sequence());
+            job.tell(EventKind::Updated);
+            self.readmit();
         }
     }
 
     /// The jobs that a worker takes, with their attempts, best first.
     pub(crate) fn claim(&mut self, worker: usize, room: usize, lease: Time) -> Vec<(usize, i32)> {
         let mut queued: Vec<_> = (0..self.jobs.len())
-            .filter(|id| {
-                self.jobs[*id].state == JobState::Queued && self.jobs[*id].deaths < ISOLATED
-            })
+            .filter(|id| self.jobs[*id].is_claimable() && self.jobs[*id].deaths < ISOLATED)
             .collect();
         queued.sort_by_key(|id| (-self.jobs[*id].priority, *id));
         queued.truncate(room);
@@ -110,9 +197,8 @@ impl Model {
 
     /// The best job that is to run alone, for a worker that holds nothing.
     pub(crate) fn claim_isolated(&mut self, worker: usize, lease: Time) -> Option<(usize, i32)> {
-        let isolated = (0..self.jobs.len()).filter(|id| {
-            self.jobs[*id].state == JobState::Queued && self.jobs[*id].deaths >= ISOLATED
-        });
+        let isolated = (0..self.jobs.len())
+            .filter(|id| self.jobs[*id].is_claimable() && self.jobs[*id].deaths >= ISOLATED);
         let id = isolated.min_by_key(|id| (-self.jobs[*id].priority, *id))?;
         Some((id, self.start(id, worker, lease)))
     }
@@ -178,6 +264,7 @@ impl Model {
             End::Released => job.follow(Transition::Release, EventKind::Released),
             End::Cancelled => job.follow(Transition::Cancel, EventKind::Cancelled),
         }
+        self.readmit();
         true
     }
 
@@ -186,7 +273,9 @@ impl Model {
         match job.state {
             JobState::Scheduled | JobState::Queued => {
                 job.is_cancel_requested = true;
+                job.is_held = false;
                 job.follow(Transition::Cancel, EventKind::Cancelled);
+                self.readmit();
             }
             JobState::Running if !job.is_cancel_requested => {
                 job.is_cancel_requested = true;
@@ -218,6 +307,7 @@ impl Model {
                 job.follow(Transition::Release, EventKind::Released);
             }
         }
+        self.readmit();
     }
 
     pub(crate) fn redrive(&mut self, id: usize) {
@@ -228,7 +318,9 @@ impl Model {
             job.deaths = 0;
             job.run_at = now;
             job.is_cancel_requested = false;
+            job.is_held = job.key.is_some();
             job.follow(Transition::Redrive, EventKind::Redriven);
+            self.readmit();
         }
     }
 
@@ -243,6 +335,13 @@ impl Model {
             assert!(job.failures <= job.attempt, "{job:?}");
             check_path(&job.events);
         }
+        for key in Key::ALL {
+            let jobs = || self.jobs.iter().filter(|job| job.key == Some(key));
+            let taken = jobs().filter(|job| job.has_place()).count();
+            assert!(taken <= key.limit(), "{taken} of {key:?}: {:?}", self.jobs);
+            let is_stranded = taken < key.limit() && jobs().any(|job| job.is_held);
+            assert!(!is_stranded, "nobody lets a job of {key:?} go: {:?}", self.jobs);
+        }
     }
 }
 
@@ -255,6 +354,9 @@ pub(crate) fn check_path(events: &[(EventKind, JobState, i32)]) {
     for (kind, state, attempt) in events {
         let is_legal = match (last.map(|(state, _)| state), kind) {
             (None, K::Queued | K::Scheduled) => *attempt == 0,
+            (Some(before @ (JobState::Scheduled | JobState::Queued)), K::Updated) => {
+                before == *state && last.is_some_and(|(_, before)| before == *attempt)
+            }
             (Some(JobState::Scheduled), K::Queued)
             | (Some(JobState::Scheduled | JobState::Queued), K::Cancelled | K::Failed)
             | (Some(JobState::Failed), K::Redriven)
