@@ -36,8 +36,9 @@ async fn an_idle_worker_asks_the_ledger_no_more_often_than_the_sweep() {
     let asked = settled(&app).await - before;
 
     // In 12 s there are 6 or 7 sweeps. At each: a claim, a promotion, a reaping,
-    // the outbox, the registration, and a reset of the connection after each: 16.
+    // the keys, the outbox, the registration, and a look at the connection before
+    // each and a reset after it: 22 or 23.
     // A worker that asked one thing each 100 ms would make 240 by it alone.
-    assert!(asked <= 7 * 20, "{asked} transactions in 12 s with a sweep of 2 s");
+    assert!(asked <= 7 * 25, "{asked} transactions in 12 s with a sweep of 2 s");
     assert!(asked >= 6, "the counter shows nothing: {asked}");
 }

@@ -138,6 +138,23 @@ fn quarantined() -> JobError {
     }
 }
 
+/// Whether a job with a concurrency key is running.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: nothing was written in any case.
+pub(super) async fn any_keyed(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        SELECT EXISTS (
+            SELECT FROM jobs WHERE state = 'running' AND concurrency_key IS NOT NULL
+        ) AS "any!"
+        "#,
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
 /// The workers that hold attempts, and how long until each is silent for too long.
 ///
 /// # Errors

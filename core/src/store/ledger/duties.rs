@@ -20,17 +20,17 @@ impl Ledger {
     pub async fn promote(&self) -> Result<Promoted, StoreError> {
         let mut change =
             limited(promote::promote(&mut *self.pool.acquire().await?, Which::Unkeyed)).await?;
-        let keyed = self
+        let (keyed, next_due_in) = self
             .transact(|connection| {
                 Box::pin(async move {
                     let mut change = promote::promote(&mut *connection, Which::Keyed).await?;
                     change.extend(promote::expire(&mut *connection).await?.unsent);
-                    readmit_after(connection, change).await
+                    let change = readmit_after(&mut *connection, change).await?;
+                    Ok((change, promote::next_due_in(connection).await?))
                 })
             })
             .await?;
         change.extend(keyed.unsent);
-        let next_due_in = limited(promote::next_due_in(&mut *self.pool.acquire().await?)).await?;
         Ok(Promoted { change, next_due_in })
     }
 
@@ -41,19 +41,25 @@ impl Ledger {
     ///
     /// As all; reaping again does no harm.
     pub async fn reap(&self, silence: Duration) -> Result<Reaped, StoreError> {
-        let mut change =
-            limited(reap::reap(&mut *self.pool.acquire().await?, silence, Which::Unkeyed)).await?;
+        let mut connection = self.pool.acquire().await?;
+        let mut change = limited(reap::reap(&mut connection, silence, Which::Unkeyed)).await?;
         let is_more = reap::is_full(&change);
-        let keyed = self.transact(move |connection| {
-            Box::pin(async move {
-                let change = reap::reap(&mut *connection, silence, Which::Keyed).await?;
-                let is_more = reap::is_full(&change);
-                Ok((readmit_after(connection, change).await?, is_more))
+        if !limited(reap::any_keyed(&mut connection)).await? {
+            let busy = limited(reap::busy_workers(&mut connection, silence)).await?;
+            return Ok(Reaped { change, is_more, busy });
+        }
+        drop(connection);
+        let (keyed, are_more_keyed, busy) = self
+            .transact(move |connection| {
+                Box::pin(async move {
+                    let change = reap::reap(&mut *connection, silence, Which::Keyed).await?;
+                    let is_more = reap::is_full(&change);
+                    let change = readmit_after(&mut *connection, change).await?;
+                    Ok((change, is_more, reap::busy_workers(connection, silence).await?))
+                })
             })
-        });
-        let (keyed, are_more_keyed) = keyed.await?;
+            .await?;
         change.extend(keyed.unsent);
-        let busy = limited(reap::busy_workers(&mut *self.pool.acquire().await?, silence)).await?;
         Ok(Reaped { change, is_more: is_more || are_more_keyed, busy })
     }
 
@@ -65,8 +71,7 @@ impl Ledger {
     ///
     /// As all; asking again does no harm.
     pub async fn readmit_stranded(&self, after: Option<Key>) -> Result<Readmitted, StoreError> {
-        let connection = &mut *self.pool.acquire().await?;
-        let looked_at = limited(keys::stranded(connection, after)).await?;
+        let looked_at = limited(keys::stranded(&mut *self.pool.acquire().await?, after)).await?;
         Ok(Readmitted { change: self.readmit(looked_at.stranded).await?, go_on: looked_at.go_on })
     }
 
