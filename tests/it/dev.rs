@@ -21,6 +21,12 @@ struct Bringing {
 
 impl Bringing {
     fn start(program: Program, folder: &Path) -> Self {
+        let ignored = signals(std::process::id(), "SigIgn:");
+        assert_eq!(
+            ignored & bit(Signal::HUP),
+            0,
+            "run the tests without nohup: it hears no SIGHUP"
+        );
         let inherited = ["PATH", "HOME"].map(|name| {
             let value = std::env::var_os(name).unwrap_or_default();
             (name, value.into_string().unwrap())
@@ -158,10 +164,13 @@ fn signals(pid: u32, field: &str) -> u64 {
     u64::from_str_radix(mask.trim(), 16).unwrap()
 }
 
+fn bit(signal: Signal) -> u64 {
+    1 << (signal.as_raw() - 1)
+}
+
 /// As `nohup` has it.
 #[tokio::test]
 async fn where_hang_ups_are_ignored_they_stay_ignored() {
-    let bit = |signal: Signal| 1_u64 << (signal.as_raw() - 1);
     let folder = Folder::new();
     let program = Program::new("worker").var("DATABASE_URL", "postgresql://u@127.0.0.1:1/d");
     let program = program.var("WORKER_PORT", "0").var("NATS_URL", "nats://127.0.0.1:1");
