@@ -36,13 +36,19 @@ impl Registration {
     pub(crate) async fn enter(&self) {
         self.ledger.until_reached().await;
         let mut pauses = Pauses::new();
-        while let Err(error) = self.register().await {
+        while let Err(error) = self.enter_once().await {
             tracing::warn!(error = causes(&error), "cannot register with the ledger yet");
             sleep(pauses.next()).await;
         }
     }
 
-    /// Repeats the entry every `period` until `stop`, except while attempts
+    async fn enter_once(&self) -> anyhow::Result<()> {
+        let entered = timeout(LIMIT, self.ledger.register_lanes(&self.lanes)).await;
+        entered.context("no answer")??;
+        self.register().await
+    }
+
+    /// Repeats the worker's entry every `period` until `stop`, except while attempts
     /// are held: then renewals do.
     pub(crate) async fn keep(self, period: Duration, stop: CancellationToken) {
         while stop.run_until_cancelled(sleep(period)).await.is_some() {
@@ -68,11 +74,8 @@ impl Registration {
 
     async fn register(&self) -> anyhow::Result<()> {
         let sent = Instant::now();
-        let entered = timeout(LIMIT, async {
-            self.ledger.register_lanes(&self.lanes).await?;
-            self.ledger.register_worker(self.worker, self.slots.into()).await
-        });
-        entered.await.context("no answer")??;
+        let entered = self.ledger.register_worker(self.worker, self.slots.into());
+        timeout(LIMIT, entered).await.context("no answer")??;
         self.leases.note_heartbeat(sent);
         Ok(())
     }

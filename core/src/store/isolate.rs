@@ -17,7 +17,8 @@ use crate::domain::{Change, Claimed, EventKind, Frees, JobId, LaneName, Lease, W
 const RESERVATION: Duration = Duration::from_secs(30);
 
 /// Reserves the lane's best job that is to run alone, unless another worker
-/// that is alive has, and is free as well or this one busy too. Returns whether there is one; asking again does no harm.
+/// that is alive has, and is free as well or this one busy too. Returns whether
+/// there is one; asking again does no harm.
 ///
 /// # Errors
 ///

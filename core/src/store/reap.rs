@@ -138,56 +138,52 @@ fn quarantined() -> JobError {
     }
 }
 
-/// Whether a job with a concurrency key is running.
-///
-/// # Errors
-///
-/// [`StoreError::Database`]: nothing was written in any case.
-pub(super) async fn any_keyed(connection: &mut PgConnection) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar!(
-        r#"
-        SELECT EXISTS (
-            SELECT FROM jobs WHERE state = 'running' AND concurrency_key IS NOT NULL
-        ) AS "any!"
-        "#,
-    )
-    .fetch_one(connection)
-    .await?)
+/// What is running now.
+#[derive(Debug)]
+pub(super) struct Running {
+    /// The workers that hold attempts, and how long until each is silent for
+    /// too long.
+    pub(super) busy: Vec<(WorkerId, Duration)>,
+    /// Whether a job with a concurrency key is among them.
+    pub(super) any_keyed: bool,
 }
 
-/// The workers that hold attempts, and how long until each is silent for too long.
+/// Who runs something.
 ///
 /// # Errors
 ///
 /// [`StoreError::Database`]: nothing was written in any case.
-pub(super) async fn busy_workers(
+pub(super) async fn running(
     connection: &mut PgConnection,
     silence: Duration,
-) -> Result<Vec<(WorkerId, Duration)>, StoreError> {
+) -> Result<Running, StoreError> {
     let rows = sqlx::query!(
         r#"
         SELECT
-            id,
+            workers.id AS "id?",
             EXTRACT(
                 EPOCH FROM GREATEST(heartbeat_at, latest.claim) + $1::interval - ledger_now()
-            )::float8 AS "seconds!"
-        FROM workers
-        JOIN (
-            SELECT worker, max(started_at) AS claim
+            )::float8 AS "seconds!",
+            latest.any_keyed AS "any_keyed!"
+        FROM (
+            SELECT
+                worker,
+                max(started_at) AS claim,
+                bool_or(concurrency_key IS NOT NULL) AS any_keyed
             FROM jobs
             WHERE state = 'running'
             GROUP BY worker
-        ) AS latest ON latest.worker = workers.id
+        ) AS latest
+        LEFT JOIN workers ON workers.id = latest.worker
         "#,
         interval(silence),
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let left = Duration::try_from_secs_f64(row.seconds).unwrap_or_default();
-            (WorkerId(row.id), left)
-        })
-        .collect())
+    let any_keyed = rows.iter().any(|row| row.any_keyed);
+    let busy = rows.into_iter().filter_map(|row| {
+        let left = Duration::try_from_secs_f64(row.seconds).unwrap_or_default();
+        Some((WorkerId(row.id?), left))
+    });
+    Ok(Running { busy: busy.collect(), any_keyed })
 }

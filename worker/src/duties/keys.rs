@@ -11,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 /// How long to leave the ledger to others between two looks.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// Looks at all keys once each `period`, some hundreds at a time, until `stop`.
+/// How many sweeps there are to one look at the keys: it hardly ever finds one.
+const SWEEPS: u32 = 6;
+
+/// Looks at all keys every few periods, some hundreds at a time, until `stop`.
 /// A key is freed by the change that frees it; this is for changes that were
 /// rolled back while others relied on them.
 pub(super) async fn readmit_stranded(
@@ -22,7 +25,7 @@ pub(super) async fn readmit_stranded(
 ) {
     stop.run_until_cancelled(async {
         loop {
-            sleep(period).await;
+            sleep(period.saturating_mul(SWEEPS)).await;
             let mut after = None;
             while let Some(key) = look(&ledger, &announcer, after.take()).await {
                 after = Some(key);

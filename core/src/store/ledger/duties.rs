@@ -44,8 +44,9 @@ impl Ledger {
         let mut connection = self.pool.acquire().await?;
         let mut change = limited(reap::reap(&mut connection, silence, Which::Unkeyed)).await?;
         let is_more = reap::is_full(&change);
-        if !limited(reap::any_keyed(&mut connection)).await? {
-            let busy = limited(reap::busy_workers(&mut connection, silence)).await?;
+        let reap::Running { busy, any_keyed } =
+            limited(reap::running(&mut connection, silence)).await?;
+        if !any_keyed {
             return Ok(Reaped { change, is_more, busy });
         }
         drop(connection);
@@ -55,7 +56,7 @@ impl Ledger {
                     let change = reap::reap(&mut *connection, silence, Which::Keyed).await?;
                     let is_more = reap::is_full(&change);
                     let change = readmit_after(&mut *connection, change).await?;
-                    Ok((change, is_more, reap::busy_workers(connection, silence).await?))
+                    Ok((change, is_more, reap::running(connection, silence).await?.busy))
                 })
             })
             .await?;
