@@ -46,7 +46,7 @@ pub use lanes::MOST_TENANTS;
 pub use ledger::Ledger;
 pub use list::JobFilter;
 pub use migrate::{migrate, pending_migrations};
-pub use outbox::Due;
+pub use outbox::{Due, Taken};
 pub use pool::{PoolSettings, RESTED, connect, connect_lazy};
 pub use promote::Promoted;
 pub use prune::{Pruned, Retention};

@@ -12,7 +12,7 @@ use crate::causes;
 use crate::clock::Clock;
 use crate::domain::Unsent;
 use crate::messaging::{Messaging, Refusal};
-use crate::store::{Due, Ledger, StoreError};
+use crate::store::{Due, Ledger, StoreError, Taken};
 
 /// Rows sent in one round.
 const BATCH: i64 = 500;
@@ -90,10 +90,9 @@ impl Relay {
     pub async fn send_due(&self) -> Result<Relayed, StoreError> {
         let mut is_all = true;
         loop {
-            let rows = self.ledger.take_due(BATCH, HOLD).await?;
+            let Taken { rows, next_due_in } = self.ledger.take_due(BATCH, HOLD).await?;
             if rows.is_empty() {
-                let due_in = self.ledger.outbox_due_in().await?;
-                let next = due_in.unwrap_or(self.period).min(self.period);
+                let next = next_due_in.unwrap_or(self.period).min(self.period);
                 return Ok(Relayed { is_all, next });
             }
             let results = join_all(rows.into_iter().map(|row| self.send_row(row))).await;

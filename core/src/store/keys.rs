@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use super::StoreError;
 use super::row::lane;
-use crate::domain::{Change, ConcurrencyLimit, TenantName, Unsent};
+use crate::domain::{Change, ConcurrencyLimit, JobId, TenantName, Unsent};
 
 /// How many keys one look for stranded jobs is about at most.
 const LOOKED_AT: i64 = 500;
@@ -33,7 +33,7 @@ pub struct Readmitted {
 /// What [`stranded`] found.
 #[derive(Debug)]
 pub(super) struct LookedAt {
-    /// Keys whose jobs nobody would let go.
+    /// Keys that would let a job go.
     pub(super) stranded: Vec<Key>,
     /// After which to go on; `None` if there is none.
     pub(super) go_on: Option<Key>,
@@ -78,7 +78,7 @@ pub(super) async fn readmit(
 ) -> Result<Vec<Unsent>, StoreError> {
     let columns = Columns::of(keys);
     lock(connection, &columns).await?;
-    hold_back_beaten(connection, &columns).await?;
+    hold_back(connection, &columns).await?;
     let rows = sqlx::query!(
         r#"
         WITH keys AS (
@@ -142,8 +142,8 @@ pub(super) async fn readmit(
         .collect()
 }
 
-/// Keys that hold jobs back although none of theirs is claimable, running or in
-/// its place: of some that come after the given one. Call [`readmit`] for them.
+/// Keys that hold jobs back although they have room, by the count of
+/// [`readmit`]: of some that come after the given one. Call it for them.
 ///
 /// # Errors
 ///
@@ -179,19 +179,22 @@ pub(super) async fn stranded(
         SELECT
             tenant AS "tenant!",
             name AS "name!",
-            NOT EXISTS (
-                SELECT
-                FROM jobs
-                WHERE jobs.tenant = keys.tenant
-                  AND jobs.concurrency_key = keys.name
-                  AND (state = 'running'
-                       OR (state = 'queued' AND NOT held_by_key)
-                       OR (state = 'scheduled' AND attempt > 0))
-            ) AS "is_stranded!"
+            taken.jobs < COALESCE(max_running, 1) AS "is_stranded!"
         FROM (
             -- Here, so that the walk ends with them.
             SELECT tenant, name FROM keys LIMIT $3
         ) AS keys
+        LEFT JOIN concurrency_limits AS limits USING (tenant, name)
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS jobs
+            FROM jobs
+            WHERE jobs.tenant = keys.tenant
+              AND jobs.concurrency_key = keys.name
+              AND (state = 'running'
+                   OR (state = 'queued' AND NOT held_by_key)
+                   OR (state = 'scheduled' AND attempt > 0))
+              AND (state <> 'scheduled' OR limits.is_sequential)
+        ) AS taken
         ORDER BY tenant, name
         "#,
         after.tenant,
@@ -286,33 +289,66 @@ async fn lock(connection: &mut PgConnection, keys: &Columns) -> Result<(), Store
     Ok(())
 }
 
-/// Takes the turn from waiting jobs that a better one has joined. A statement
+/// Takes the turn from waiting jobs that a better one has joined, and from those
+/// that the key has no room for any more, since its limit was lowered. A statement
 /// of its own, before the count: a claim may have taken the job meanwhile, and
 /// only a later snapshot shows it.
-async fn hold_back_beaten(connection: &mut PgConnection, keys: &Columns) -> Result<(), StoreError> {
+async fn hold_back(connection: &mut PgConnection, keys: &Columns) -> Result<(), StoreError> {
     sqlx::query!(
         r#"
-        WITH beaten AS (
-            SELECT next.id
+        WITH keys AS (
+            SELECT
+                tenant,
+                name,
+                COALESCE(max_running, 1) AS max_running,
+                COALESCE(is_sequential, false) AS is_sequential
             FROM UNNEST($1::text[], $2::text[]) AS key (tenant, name)
-            LEFT JOIN concurrency_limits AS limits USING (tenant, name)
+            LEFT JOIN concurrency_limits USING (tenant, name)
+        ),
+        beaten AS (
+            SELECT next.id
+            FROM keys
+            CROSS JOIN LATERAL (
+                SELECT keys.max_running - count(*) AS jobs
+                FROM jobs
+                WHERE tenant = keys.tenant
+                  AND concurrency_key = keys.name
+                  AND (state = 'running' OR (state = 'scheduled' AND attempt > 0))
+                  AND (state = 'running' OR keys.is_sequential)
+            ) AS room
             CROSS JOIN LATERAL (
                 SELECT id
                 FROM jobs
-                WHERE tenant = key.tenant
-                  AND concurrency_key = key.name
+                WHERE tenant = keys.tenant
+                  AND concurrency_key = keys.name
                   AND state = 'queued'
                   AND NOT held_by_key
-                  AND EXISTS (
-                      SELECT FROM jobs AS better
-                      WHERE better.tenant = key.tenant
-                        AND better.concurrency_key = key.name
-                        AND better.held_by_key
-                        AND (better.rank > jobs.rank
-                             OR (better.rank = jobs.rank AND better.id < jobs.id))
+                  AND (
+                      EXISTS (
+                          SELECT FROM jobs AS better
+                          WHERE better.tenant = keys.tenant
+                            AND better.concurrency_key = keys.name
+                            AND better.held_by_key
+                            AND (better.rank > jobs.rank
+                                 OR (better.rank = jobs.rank AND better.id < jobs.id))
+                      )
+                      -- A sequential key goes on with the job that it has begun.
+                      AND (attempt = 0 OR NOT keys.is_sequential)
+                      OR id IN (
+                          SELECT id
+                          FROM (
+                              SELECT id, row_number() OVER (
+                                  ORDER BY (keys.is_sequential AND attempt > 0) DESC, rank DESC, id
+                              ) AS place
+                              FROM jobs
+                              WHERE tenant = keys.tenant
+                                AND concurrency_key = keys.name
+                                AND state = 'queued'
+                                AND NOT held_by_key
+                          ) AS numbered
+                          WHERE place > room.jobs
+                      )
                   )
-                  -- A sequential key goes on with the job that it has begun.
-                  AND (attempt = 0 OR limits.is_sequential IS NOT TRUE)
                 FOR UPDATE SKIP LOCKED
             ) AS next
         )
@@ -337,7 +373,7 @@ async fn hold_back_beaten(connection: &mut PgConnection, keys: &Columns) -> Resu
 pub(super) async fn key_of(
     connection: &mut PgConnection,
     tenant: &TenantName,
-    id: crate::domain::JobId,
+    id: JobId,
 ) -> Result<Option<Key>, StoreError> {
     let name = sqlx::query_scalar!(
         "SELECT concurrency_key FROM jobs WHERE id = $1 AND tenant = $2",

@@ -15,6 +15,16 @@ use crate::domain::Unsent;
 /// How often NATS may refuse a row before it is set aside.
 const MAX_REFUSALS: i32 = 20;
 
+/// What a look at the outbox brought.
+#[derive(Debug)]
+pub struct Taken {
+    /// The rows that are to be sent now.
+    pub rows: Vec<Due>,
+    /// How long until to look again, zero if there were rows; `None` if nothing
+    /// is owed.
+    pub next_due_in: Option<Duration>,
+}
+
 /// A row of the outbox that is to be sent now.
 #[derive(Debug)]
 pub struct Due {

@@ -139,6 +139,30 @@ fn limited(given: &Given, limit: ConcurrencyLimit) -> impl Future<Output = Vec<S
 }
 
 #[tokio::test]
+async fn a_lowered_limit_holds_also_for_jobs_that_are_released() {
+    let given = given_a_ledger().await;
+    limited(&given, ConcurrencyLimit::Parallel(3)).await;
+    for n in 0..3 {
+        given.accept(keyed(&n.to_string(), 0)).await;
+    }
+    let worker = a_worker();
+    let claimed = given.claim(worker, 9).await;
+    assert_eq!(claimed.len(), 3);
+
+    limited(&given, ConcurrencyLimit::Parallel(1)).await;
+    for job in &claimed {
+        assert_eq!(next(&given).await, None, "others of the key still run");
+        drop(given.settle(job, Outcome::Released).await);
+    }
+    let last = given.claim(worker, 9).await;
+    assert_eq!(last.len(), 1);
+
+    limited(&given, ConcurrencyLimit::Parallel(0)).await;
+    drop(given.settle(&last[0], Outcome::Released).await);
+    assert_eq!(next(&given).await, None);
+}
+
+#[tokio::test]
 async fn as_many_jobs_of_a_key_run_at_once_as_its_limit_says() {
     let given = given_a_ledger().await;
     limited(&given, ConcurrencyLimit::Parallel(3)).await;

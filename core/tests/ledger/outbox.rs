@@ -9,16 +9,20 @@ async fn a_row_is_due_only_after_its_committer_had_time_and_is_taken_by_one_rela
     let given = given_a_ledger().await;
     let (_, change) = given.accepted(job("owed")).await;
 
-    assert!(given.ledger.take_due(10, HOLD).await.unwrap().is_empty());
+    assert!(given.ledger.take_due(10, HOLD).await.unwrap().rows.is_empty());
     given.advance(Duration::from_secs(2)).await;
-    let taken = given.ledger.take_due(10, HOLD).await.unwrap();
-    let by_another = given.ledger.take_due(10, HOLD).await.unwrap();
+    let taken = given.ledger.take_due(10, HOLD).await.unwrap().rows;
+    let by_another = given.ledger.take_due(10, HOLD).await.unwrap().rows;
 
     let owed: Vec<_> = taken.into_iter().map(|due| due.owed.unwrap()).collect();
     assert_eq!(owed, change.unsent, "as it was owed at first");
     assert!(by_another.is_empty());
     given.advance(Duration::from_secs(8)).await;
-    assert_eq!(given.ledger.take_due(10, HOLD).await.unwrap().len(), 1, "a relay died with it");
+    assert_eq!(
+        given.ledger.take_due(10, HOLD).await.unwrap().rows.len(),
+        1,
+        "a relay died with it"
+    );
 }
 
 #[tokio::test]
@@ -29,7 +33,7 @@ async fn what_is_struck_out_is_owed_no_more() {
     let ids: Vec<_> = change.unsent.iter().map(|unsent| unsent.outbox_id).collect();
     given.ledger.strike_out(&ids).await.unwrap();
 
-    assert_eq!(given.ledger.outbox_due_in().await.unwrap(), None);
+    assert_eq!(given.ledger.take_due(10, HOLD).await.unwrap().next_due_in, None);
 }
 
 #[tokio::test]
@@ -45,7 +49,7 @@ async fn a_row_refused_too_often_is_set_aside_and_blocks_nobody() {
     given.advance(Duration::from_mins(1)).await;
 
     assert_eq!(aside, 1);
-    assert!(given.ledger.take_due(10, HOLD).await.unwrap().is_empty());
+    assert!(given.ledger.take_due(10, HOLD).await.unwrap().rows.is_empty());
 }
 
 #[tokio::test]
@@ -60,7 +64,7 @@ async fn a_row_that_cannot_be_read_is_told_apart_and_blocks_nobody() {
         .unwrap();
 
     given.advance(Duration::from_secs(2)).await;
-    let taken = given.ledger.take_due(10, HOLD).await.unwrap();
+    let taken = given.ledger.take_due(10, HOLD).await.unwrap().rows;
 
     let told: Vec<_> = taken
         .iter()

@@ -4,7 +4,7 @@ use proptest::prelude::{ProptestConfig, any, proptest};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::spec::{End, Key, Model};
+use crate::spec::{End, Key, Limit, Model};
 
 const WORKERS: usize = 3;
 const LEASE: u64 = 30_000;
@@ -21,6 +21,7 @@ pub(crate) enum Step {
         job: usize,
         priority: i32,
     },
+    Limit(Limit),
     Promote,
     Claim {
         worker: usize,
@@ -52,7 +53,7 @@ pub(crate) enum Step {
 /// A step by chance.
 pub(crate) fn step(rng: &mut StdRng) -> Step {
     let worker = rng.random_range(0..WORKERS);
-    match rng.random_range(0..23) {
+    match rng.random_range(0..24) {
         0..3 => Step::Accept {
             delay: if rng.random_bool(0.5) { 0 } else { rng.random_range(1..3_000) },
             priority: rng.random_range(-1..2),
@@ -66,7 +67,11 @@ pub(crate) fn step(rng: &mut StdRng) -> Step {
         14 => Step::Cancel { job: rng.random_range(0..1_000) },
         15..17 => Step::Reap,
         17 => Step::Redrive { job: rng.random_range(0..1_000) },
-        18..20 => {
+        18 => Step::Limit(match rng.random_range(0..5) {
+            4 => Limit::Sequential,
+            most => Limit::Parallel(most),
+        }),
+        19..21 => {
             Step::Change { job: rng.random_range(0..1_000), priority: rng.random_range(-1..2) }
         }
         _ => Step::Advance {
@@ -117,6 +122,7 @@ impl History {
                     model.change(job % model.jobs.len(), priority);
                 }
             }
+            Step::Limit(limit) => model.set_limit(limit),
             Step::Promote => model.promote(),
             Step::Claim { worker, room } => {
                 let claimed = model.claim(worker, room, LEASE);

@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::chance::{History, Step, pick, step};
-use crate::spec::{End, Key};
+use crate::spec::{End, Key, Limit};
 
 const LEASE: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(4);
@@ -65,12 +65,7 @@ async fn given_a_ledger() -> Real {
         real.ledger.register_worker(worker, 4).await.unwrap();
         real.workers.push(worker);
     }
-    for (key, limit) in
-        [(Key::Two, ConcurrencyLimit::Parallel(2)), (Key::Sequence, ConcurrencyLimit::Sequential)]
-    {
-        let tenant = TenantName::default();
-        real.ledger.limit_concurrency(&tenant, name(key), limit).await.map(drop).unwrap();
-    }
+    real.limit(Key::Sequence, Limit::Sequential).await;
     real
 }
 
@@ -101,6 +96,7 @@ impl Real {
                     self.ledger.update(&tenant, id, patch).await.map(drop).unwrap();
                 }
             }
+            Step::Limit(limit) => self.limit(Key::Changing, limit).await,
             Step::Promote => drop(self.ledger.promote().await.unwrap()),
             Step::Claim { worker, room } => self.claim(worker, room).await,
             Step::ClaimIsolated { worker } => self.claim_isolated(worker).await,
@@ -152,6 +148,15 @@ impl Real {
         self.jobs.push(new.id);
         self.keys.push(key);
         self.ledger.accept(vec![new]).await.map(drop).unwrap();
+    }
+
+    async fn limit(&self, key: Key, limit: Limit) {
+        let limit = match limit {
+            Limit::Parallel(most) => ConcurrencyLimit::Parallel(i32::try_from(most).unwrap()),
+            Limit::Sequential => ConcurrencyLimit::Sequential,
+        };
+        let tenant = TenantName::default();
+        self.ledger.limit_concurrency(&tenant, name(key), limit).await.map(drop).unwrap();
     }
 
     async fn claim(&mut self, worker: usize, room: usize) {
@@ -283,6 +288,7 @@ impl Real {
         self.begun.clear();
         self.now = 0;
         self.set_clock().await;
+        self.limit(Key::Changing, Limit::default()).await;
         sqlx::raw_sql(
             "TRUNCATE jobs, job_events, outbox, idempotency_keys;
              UPDATE workers SET heartbeat_at = ledger_now()",

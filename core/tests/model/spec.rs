@@ -14,20 +14,36 @@ const DEADLY: u32 = 3;
 pub(crate) enum Key {
     /// Lets one job run at a time.
     One,
-    /// Lets two.
-    Two,
     /// Lets one run until it is final.
     Sequence,
+    /// Has a limit that changes; two at a time at first.
+    Changing,
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 3] = [Self::One, Self::Two, Self::Sequence];
+    pub(crate) const ALL: [Self; 3] = [Self::One, Self::Sequence, Self::Changing];
+}
 
-    fn limit(self) -> usize {
+/// How many jobs of a key run at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Parallel(usize),
+    /// One, until it is final.
+    Sequential,
+}
+
+impl Limit {
+    fn most(self) -> usize {
         match self {
-            Self::One | Self::Sequence => 1,
-            Self::Two => 2,
+            Self::Parallel(most) => most,
+            Self::Sequential => 1,
         }
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self::Parallel(2)
     }
 }
 
@@ -70,6 +86,8 @@ pub(crate) struct Model {
     pub(crate) jobs: Vec<Job>,
     /// When each worker was last heard of.
     pub(crate) heartbeats: Vec<Time>,
+    /// That of the key whose limit changes.
+    pub(crate) changing: Limit,
 }
 
 impl Job {
@@ -89,18 +107,6 @@ impl Job {
 
     fn is_claimable(&self) -> bool {
         self.state == JobState::Queued && !self.is_held
-    }
-
-    /// A sequential key goes on with the job that it has begun.
-    fn is_begun_of_a_sequence(&self) -> bool {
-        self.key == Some(Key::Sequence) && self.attempt > 0
-    }
-
-    /// Whether it has one of its key's places.
-    fn has_place(&self) -> bool {
-        self.state == JobState::Running
-            || self.is_claimable()
-            || self.state == JobState::Scheduled && self.is_begun_of_a_sequence()
     }
 }
 
@@ -131,41 +137,87 @@ impl Model {
         self.jobs.len() - 1
     }
 
+    fn limit(&self, key: Key) -> Limit {
+        match key {
+            Key::One => Limit::Parallel(1),
+            Key::Sequence => Limit::Sequential,
+            Key::Changing => self.changing,
+        }
+    }
+
+    /// A sequential key goes on with the job that it has begun.
+    fn is_begun_of_a_sequence(&self, id: usize) -> bool {
+        let job = &self.jobs[id];
+        job.attempt > 0 && job.key.is_some_and(|key| self.limit(key) == Limit::Sequential)
+    }
+
+    /// Whether it has one of its key's places without waiting for a claim.
+    fn keeps_place(&self, id: usize) -> bool {
+        match self.jobs[id].state {
+            JobState::Running => true,
+            JobState::Scheduled => self.is_begun_of_a_sequence(id),
+            _ => false,
+        }
+    }
+
+    /// The jobs of a key, best first.
+    fn of_key(&self, key: Key) -> Vec<usize> {
+        let jobs = 0..self.jobs.len();
+        let mut jobs: Vec<_> = jobs.filter(|id| self.jobs[*id].key == Some(key)).collect();
+        jobs.sort_by_key(|id| (-self.jobs[*id].priority, *id));
+        jobs
+    }
+
     /// Lets the best jobs of each key go, as many as there is room for: once
-    /// waiting ones that a better one has joined have given their turn back.
+    /// waiting ones that a better one has joined, or that there is no room for
+    /// any more, have given their turn back.
     fn readmit(&mut self) {
         for key in Key::ALL {
-            let of_key: Vec<_> =
-                (0..self.jobs.len()).filter(|id| self.jobs[*id].key == Some(key)).collect();
-            let order = |jobs: &[Job], id: usize| (-jobs[id].priority, id);
-            let held = |jobs: &[Job]| -> Vec<usize> {
-                let mut held: Vec<_> =
-                    of_key.iter().copied().filter(|id| jobs[*id].is_held).collect();
-                held.sort_by_key(|id| order(jobs, *id));
-                held
-            };
-            if let Some(best) = held(&self.jobs).first().map(|id| order(&self.jobs, *id)) {
-                for id in &of_key {
-                    let is_beaten = best < order(&self.jobs, *id);
-                    let job = &mut self.jobs[*id];
-                    if is_beaten && job.is_claimable() && !job.is_begun_of_a_sequence() {
-                        job.is_held = true;
-                    }
+            let jobs = self.of_key(key);
+            let most = self.limit(key).most();
+            let kept = jobs.iter().filter(|id| self.keeps_place(**id)).count();
+
+            let (mut begun, mut others) = (Vec::new(), Vec::new());
+            let mut is_beaten = false;
+            for id in jobs.iter().copied() {
+                is_beaten |= self.jobs[id].is_held;
+                if self.jobs[id].is_claimable() {
+                    let is_begun = self.is_begun_of_a_sequence(id);
+                    if is_begun { &mut begun } else { &mut others }
+                        .push((id, is_beaten && !is_begun));
                 }
             }
-            let taken = of_key.iter().filter(|id| self.jobs[**id].has_place()).count();
-            let room = key.limit().saturating_sub(taken);
-            for id in held(&self.jobs).into_iter().take(room) {
+            for (place, (id, is_beaten)) in begun.into_iter().chain(others).enumerate() {
+                self.jobs[id].is_held = is_beaten || kept + place >= most;
+            }
+
+            let claimable = jobs.iter().filter(|id| self.jobs[**id].is_claimable()).count();
+            let room = most.saturating_sub(kept + claimable);
+            let held: Vec<_> = jobs.into_iter().filter(|id| self.jobs[*id].is_held).collect();
+            for id in held.into_iter().take(room) {
                 self.jobs[id].is_held = false;
             }
         }
     }
 
+    /// Changes the limit of the key that has such a one: all but the jobs that
+    /// run, or that a sequence goes on with, have to be let go anew.
+    pub(crate) fn set_limit(&mut self, limit: Limit) {
+        self.changing = limit;
+        for id in self.of_key(Key::Changing) {
+            if self.jobs[id].is_claimable() && !self.is_begun_of_a_sequence(id) {
+                self.jobs[id].is_held = true;
+            }
+        }
+        self.readmit();
+    }
+
     pub(crate) fn promote(&mut self) {
-        let now = self.now;
-        for job in &mut self.jobs {
-            if job.state == JobState::Scheduled && job.run_at <= now {
-                job.is_held = job.key.is_some() && !job.is_begun_of_a_sequence();
+        for id in 0..self.jobs.len() {
+            let is_begun = self.is_begun_of_a_sequence(id);
+            let job = &mut self.jobs[id];
+            if job.state == JobState::Scheduled && job.run_at <= self.now {
+                job.is_held = job.key.is_some() && !is_begun;
                 job.follow(Transition::Promote, EventKind::Queued);
             }
         }
@@ -174,12 +226,12 @@ impl Model {
 
     /// Changes the priority of a job that waits.
     pub(crate) fn change(&mut self, id: usize, priority: i32) {
+        let is_begun = self.is_begun_of_a_sequence(id);
         let job = &mut self.jobs[id];
         if matches!(job.state, JobState::Scheduled | JobState::Queued) {
             job.priority = priority;
-            job.is_held = job.key.is_some()
-                && job.state == JobState::Queued
-                && (job.is_held || !job.is_begun_of_a_sequence());
+            job.is_held =
+                job.key.is_some() && job.state == JobState::Queued && (job.is_held || !is_begun);
             job.tell(EventKind::Updated);
             self.readmit();
         }
@@ -336,10 +388,15 @@ impl Model {
             check_path(&job.events);
         }
         for key in Key::ALL {
-            let jobs = || self.jobs.iter().filter(|job| job.key == Some(key));
-            let taken = jobs().filter(|job| job.has_place()).count();
-            assert!(taken <= key.limit(), "{taken} of {key:?}: {:?}", self.jobs);
-            let is_stranded = taken < key.limit() && jobs().any(|job| job.is_held);
+            let jobs = self.of_key(key);
+            let kept = jobs.iter().filter(|id| self.keeps_place(**id)).count();
+            let claimable = jobs.iter().filter(|id| self.jobs[**id].is_claimable()).count();
+            let most = self.limit(key).most();
+            // Those that ran when the limit was lowered stay; nobody joins them.
+            let is_kept = claimable == 0 || kept + claimable <= most;
+            assert!(is_kept, "{kept} + {claimable} of {key:?}: {:?}", self.jobs);
+            let any_held = jobs.iter().any(|id| self.jobs[*id].is_held);
+            let is_stranded = kept + claimable < most && any_held;
             assert!(!is_stranded, "nobody lets a job of {key:?} go: {:?}", self.jobs);
         }
     }

@@ -6,7 +6,7 @@ use super::{Ledger, limited, readmit_after};
 use crate::domain::Change;
 use crate::store::keys::{self, Key, Readmitted, Which};
 use crate::store::{
-    Due, Promoted, Pruned, Reaped, Retention, StoreError, outbox, promote, prune, reap,
+    Promoted, Pruned, Reaped, Retention, StoreError, Taken, outbox, promote, prune, reap,
 };
 
 impl Ledger {
@@ -128,8 +128,15 @@ impl Ledger {
     /// # Errors
     ///
     /// See above; what was taken is due again after `hold`.
-    pub async fn take_due(&self, limit: i64, hold: Duration) -> Result<Vec<Due>, StoreError> {
-        limited(outbox::take_due(&mut *self.pool.acquire().await?, limit, hold)).await
+    pub async fn take_due(&self, limit: i64, hold: Duration) -> Result<Taken, StoreError> {
+        let connection = &mut *self.pool.acquire().await?;
+        let rows = limited(outbox::take_due(connection, limit, hold)).await?;
+        let next_due_in = if rows.is_empty() {
+            limited(outbox::next_due_in(connection)).await?
+        } else {
+            Some(Duration::ZERO)
+        };
+        Ok(Taken { rows, next_due_in })
     }
 
     /// Counts a refusal by NATS against rows of the outbox. Returns how many
@@ -140,14 +147,5 @@ impl Ledger {
     /// See above.
     pub async fn count_refusals(&self, outbox_ids: &[i64]) -> Result<u64, StoreError> {
         limited(outbox::count_refusals(&mut *self.pool.acquire().await?, outbox_ids)).await
-    }
-
-    /// How long until a row of the outbox is due; `None` if nothing is owed.
-    ///
-    /// # Errors
-    ///
-    /// See above.
-    pub async fn outbox_due_in(&self) -> Result<Option<Duration>, StoreError> {
-        limited(outbox::next_due_in(&mut *self.pool.acquire().await?)).await
     }
 }
