@@ -41,6 +41,7 @@ pub use claim::{Claim, Claims, Sight, Unreadable};
 pub use delete::Deleted;
 pub use error::StoreError;
 pub use feed::{FeedFilter, FeedHead, FeedKey};
+pub use isolate::Isolated;
 pub use keys::{Key, Readmitted};
 pub use lanes::MOST_TENANTS;
 pub use ledger::Ledger;

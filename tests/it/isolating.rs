@@ -67,3 +67,57 @@ async fn a_third_death_quarantines_the_job_and_nobody_claims_it_again() {
     let after = app.submit(json!({ "name": "life goes on" })).await;
     app.until_state(&after, "completed").await;
 }
+
+/// A worker of two slots that runs one job, and makes room for another which is
+/// to run alone: their ids.
+async fn given_room_is_made(app: &TestApp) -> (String, String) {
+    let long = app.submit(long("long")).await;
+    until_attempt(app, &long, 1).await;
+    let later = json!({ "name": "suspect", "run_at": "2099-01-01T00:00:00Z" });
+    let suspect = app.submit(later).await;
+    app.sql(&format!("UPDATE jobs SET deaths = 2 WHERE id = '{suspect}'")).await;
+    let now = json!({
+        "name": "suspect",
+        "params": { "duration_ms": 60_000 },
+        "run_at": "2020-01-01T00:00:00Z",
+    });
+    app.ask("PUT", &format!("/jobs/{suspect}"), now).await.expect(200);
+    app.eventually("room is made", async || {
+        let reserved: bool =
+            sqlx::query_scalar("SELECT isolated_for IS NOT NULL FROM jobs WHERE id = $1::uuid")
+                .bind(&suspect)
+                .fetch_one(&app.ledger)
+                .await
+                .unwrap();
+        reserved.then_some(())
+    })
+    .await;
+    (long, suspect)
+}
+
+#[tokio::test]
+async fn a_slot_kept_for_a_job_that_was_cancelled_is_filled_again() {
+    let app = TestApp::start().workers(1).slots(2).await;
+    let (long, suspect) = given_room_is_made(&app).await;
+    let other = app.submit(json!({ "name": "other" })).await;
+
+    app.cancel(&suspect).await.expect(200);
+
+    app.until_state(&other, "completed").await;
+    assert_eq!(app.state(&long).await, "running");
+}
+
+#[tokio::test]
+async fn a_slot_kept_for_a_job_that_another_worker_runs_is_filled_again() {
+    let mut app = TestApp::start().workers(1).slots(2).await;
+    let (long, suspect) = given_room_is_made(&app).await;
+    let other = app.submit(json!({ "name": "other" })).await;
+
+    app.start_worker(&[]).await;
+
+    until_attempt(&app, &suspect, 1).await;
+    app.until_state(&other, "completed").await;
+    for id in [long, suspect] {
+        assert_eq!(app.state(&id).await, "running");
+    }
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jetlane_core::causes;
 use jetlane_core::domain::{Claimed, LaneName, WorkerId};
 use jetlane_core::messaging::Link;
-use jetlane_core::store::{Claim, Claims, Sight, StoreError, Unreadable};
+use jetlane_core::store::{Claim, Claims, Isolated, Sight, StoreError, Unreadable};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -69,11 +69,20 @@ pub(crate) struct Dispatcher {
     shares: Vec<Shares>,
     /// Per lane: its rate allows no start before this.
     next_start: Vec<Option<Instant>>,
-    /// The lane for one of whose jobs, which is to run alone, room is made.
-    isolating: Option<usize>,
+    /// While it is set, nothing else is claimed.
+    isolating: Option<Isolating>,
     /// After a failed claim none is sent before this.
     not_before: Option<Instant>,
     pauses: Pauses,
+}
+
+/// How far a job has come that is to run alone, and its lane.
+#[derive(Clone, Copy, Debug)]
+enum Isolating {
+    /// It is reserved, and waits for the attempts that still run here.
+    MakingRoom(usize),
+    /// It runs.
+    Alone(usize),
 }
 
 /// What a lane's listener needs of the dispatcher.
@@ -180,8 +189,8 @@ impl Dispatcher {
     async fn fill_slots(&mut self, drain: &CancellationToken) {
         if self.not_before.is_none_or(|not_before| not_before <= Instant::now()) {
             self.not_before = None;
-            if let Some(lane) = self.isolating.filter(|_| self.slots.all_free()) {
-                self.claim_isolated(lane).await;
+            if let Some(isolating) = self.isolating {
+                self.isolate(isolating).await;
                 self.slots.collect();
             }
             while self.isolating.is_none()
@@ -279,20 +288,46 @@ impl Dispatcher {
     /// Begins to make room for a job that is to run alone, unless another
     /// worker does.
     async fn note_isolated(&mut self, lane: usize, sight: &Sight) {
-        if !sight.any_isolated || self.isolating.is_some() {
-            return;
-        }
-        let name = &self.settings.lanes[lane];
-        let reserved = self.bench.ledger.reserve_isolated(name, self.settings.worker);
-        let reserved = timeout(CLAIM_LIMIT, reserved).await;
-        if self.checked(lane, reserved) == Some(true) {
+        if sight.any_isolated
+            && self.isolating.is_none()
+            && self.reserve_isolated(lane).await == Some(true)
+        {
             tracing::info!(lane = %self.settings.lanes[lane], "making room for a job that runs alone");
-            self.isolating = Some(lane);
+            self.isolating = Some(Isolating::MakingRoom(lane));
         }
     }
 
-    /// Claims the reserved job, now that nothing else runs here. Without one,
-    /// all goes on as before.
+    /// Goes on with the job that is to run alone: claims it once there is room.
+    /// Until then it may have been cancelled, or taken over by a worker that
+    /// has room already: that is asked again each time.
+    async fn isolate(&mut self, isolating: Isolating) {
+        match isolating {
+            Isolating::MakingRoom(lane) | Isolating::Alone(lane) if self.slots.all_free() => {
+                self.claim_isolated(lane).await;
+            }
+            Isolating::MakingRoom(lane) => {
+                if self.reserve_isolated(lane).await == Some(false) {
+                    self.stop_isolating();
+                }
+            }
+            Isolating::Alone(_) => {}
+        }
+    }
+
+    async fn reserve_isolated(&mut self, lane: usize) -> Option<bool> {
+        let name = &self.settings.lanes[lane];
+        let reserved = self.bench.ledger.reserve_isolated(name, self.settings.worker);
+        let reserved = timeout(CLAIM_LIMIT, reserved).await;
+        self.checked(lane, reserved)
+    }
+
+    /// All goes on as before.
+    fn stop_isolating(&mut self) {
+        self.isolating = None;
+        self.board.look_everywhere();
+    }
+
+    /// Claims the reserved job, now that nothing else runs here.
     async fn claim_isolated(&mut self, lane: usize) {
         let sent = Instant::now();
         let Some(gpu_id) = self.slots.free().first().copied() else { return };
@@ -304,14 +339,15 @@ impl Dispatcher {
         );
         let claimed = timeout(CLAIM_LIMIT, claim).await;
         match self.checked(lane, claimed) {
-            Some(Some((job, change))) => {
-                let claims = Claims { jobs: vec![job], change, ..Claims::default() };
+            Some(Isolated::Claimed(job, change)) => {
+                self.isolating = Some(Isolating::Alone(lane));
+                let claims = Claims { jobs: vec![*job], change, ..Claims::default() };
                 self.start(claims, sent).await;
             }
-            Some(None) => {
-                self.isolating = None;
-                self.board.look_everywhere();
+            Some(Isolated::NotBefore(wait)) => {
+                self.next_start[lane] = Some(Instant::now() + wait + RATE_SLACK);
             }
+            Some(Isolated::Gone) => self.stop_isolating(),
             None => {}
         }
     }

@@ -69,8 +69,19 @@ pub(super) async fn reserve(
     Ok(reserved.rows_affected() > 0)
 }
 
-/// Leases the job that the worker has reserved in the lane. Nothing if it was
-/// cancelled or removed meanwhile, or if the lane was paused.
+/// What a claim of a reserved job brought.
+#[derive(Debug)]
+pub enum Isolated {
+    /// The job, and what is owed to NATS.
+    Claimed(Box<Claimed>, Change),
+    /// The lane's rate allows its start after so long.
+    NotBefore(Duration),
+    /// It was cancelled, removed or taken over, or the lane was paused.
+    Gone,
+}
+
+/// Leases the job that the worker has reserved in the lane. Nothing if it is
+/// gone, or if the lane's rate does not allow a start yet.
 ///
 /// # Errors
 ///
@@ -84,7 +95,18 @@ pub(super) async fn claim(
 ) -> Result<Change, StoreError> {
     let rows = query_change!(
         r#"
-        WITH next AS (
+        WITH bucket AS MATERIALIZED (
+            SELECT
+                LEAST(
+                    burst,
+                    tokens + per_second
+                        * GREATEST(0, EXTRACT(EPOCH FROM ledger_now() - refilled_at)::float8)
+                ) AS tokens
+            FROM lane_buckets
+            WHERE lane = $1
+            FOR UPDATE
+        ),
+        next AS MATERIALIZED (
             SELECT jobs.id
             FROM jobs
             JOIN lanes ON lanes.name = jobs.lane AND lanes.paused_at IS NULL
@@ -93,6 +115,7 @@ pub(super) async fn claim(
               AND jobs.state = 'queued'
               AND NOT jobs.held_by_key
               AND jobs.deaths >= 2
+              AND NOT EXISTS (SELECT FROM bucket WHERE tokens < 1)
             ORDER BY jobs.rank DESC, jobs.id
             LIMIT 1
             FOR UPDATE OF jobs SKIP LOCKED
@@ -112,6 +135,12 @@ pub(super) async fn claim(
             FROM next
             WHERE jobs.id = next.id
             RETURNING jobs.*
+        ),
+        drained AS (
+            UPDATE lane_buckets
+            SET tokens = bucket.tokens - (SELECT count(*) FROM next), refilled_at = ledger_now()
+            FROM bucket
+            WHERE lane = $1
         ),
         changed AS (
             SELECT
@@ -136,6 +165,45 @@ pub(super) async fn claim(
     .fetch_all(connection)
     .await?;
     change(rows)
+}
+
+/// After how long the lane's rate allows the job to start that the worker has
+/// reserved there; `None` if there is none.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: nothing was written in any case.
+pub(super) async fn allowed_in(
+    connection: &mut PgConnection,
+    lane: &LaneName,
+    worker: WorkerId,
+) -> Result<Option<Duration>, StoreError> {
+    let seconds = sqlx::query_scalar!(
+        r#"
+        SELECT COALESCE(
+            (
+                SELECT GREATEST(0, (1 - tokens) / per_second
+                    - GREATEST(0, EXTRACT(EPOCH FROM ledger_now() - refilled_at)::float8))
+                FROM lane_buckets
+                WHERE lane = $1
+            ),
+            0
+        ) AS "seconds!"
+        FROM jobs
+        JOIN lanes ON lanes.name = jobs.lane AND lanes.paused_at IS NULL
+        WHERE jobs.lane = $1
+          AND jobs.isolated_for = $2
+          AND jobs.state = 'queued'
+          AND NOT jobs.held_by_key
+          AND jobs.deaths >= 2
+        LIMIT 1
+        "#,
+        lane.as_str(),
+        worker.0,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
 }
 
 /// The job of an attempt that was just claimed.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use jetlane_core::domain::{ErrorKind, JobId, JobState, LaneName, TenantName, WorkerId};
+use jetlane_core::domain::{
+    Claimed, ErrorKind, JobId, JobState, LaneName, LanePatch, Rate, TenantName, WorkerId,
+};
+use jetlane_core::store::Isolated;
 
 use crate::given::{Given, LEASE, a_worker, given_a_settled_server, job};
 
@@ -14,6 +17,15 @@ async fn alive(given: &Given) -> WorkerId {
     worker
 }
 
+/// The job that the worker had reserved.
+async fn claimed_alone(given: &Given, worker: WorkerId) -> Option<Claimed> {
+    match given.ledger.claim_isolated(&LaneName::default(), worker, 2, LEASE).await.unwrap() {
+        Isolated::Claimed(job, _) => Some(*job),
+        Isolated::NotBefore(wait) => panic!("no rate is set, and yet to wait {wait:?}"),
+        Isolated::Gone => None,
+    }
+}
+
 /// Has workers die with the job, the last of them alone with it.
 async fn given_deaths(given: &Given, id: JobId, deaths: u32) {
     for death in 0..deaths {
@@ -23,8 +35,7 @@ async fn given_deaths(given: &Given, id: JobId, deaths: u32) {
             assert_eq!(given.claim(worker, 1).await[0].lease.job_id, id);
         } else {
             assert!(given.ledger.reserve_isolated(&lane, worker).await.unwrap());
-            let claimed = given.ledger.claim_isolated(&lane, worker, 0, LEASE).await.unwrap();
-            assert_eq!(claimed.unwrap().0.lease.job_id, id);
+            assert_eq!(claimed_alone(given, worker).await.unwrap().lease.job_id, id);
         }
         given.advance(Duration::from_mins(10) * (death + 1)).await;
         let reaped = given.ledger.reap(SILENCE).await.unwrap();
@@ -43,9 +54,8 @@ async fn a_job_that_was_there_at_two_deaths_is_given_to_one_worker_alone() {
     let claims = given.claim_all(one, 4).await;
     let is_reserved = given.ledger.reserve_isolated(&lane, one).await.unwrap();
     let is_reserved_twice = given.ledger.reserve_isolated(&lane, other).await.unwrap();
-    let not_reserved = given.ledger.claim_isolated(&lane, other, 0, LEASE).await.unwrap();
-    let (claimed, _) =
-        given.ledger.claim_isolated(&lane, one, 2, LEASE).await.unwrap().expect("it was reserved");
+    let not_reserved = claimed_alone(&given, other).await;
+    let claimed = claimed_alone(&given, one).await.expect("it was reserved");
 
     assert!(claims.jobs.is_empty() && claims.sight.any_isolated);
     assert!(is_reserved && !is_reserved_twice && not_reserved.is_none());
@@ -113,7 +123,34 @@ async fn an_idle_worker_takes_over_from_one_that_still_makes_room() {
     assert!(given.ledger.reserve_isolated(&lane, idle).await.unwrap());
     assert!(!given.ledger.reserve_isolated(&lane, busy).await.unwrap());
 
-    assert!(given.ledger.claim_isolated(&lane, busy, 0, LEASE).await.unwrap().is_none());
-    let (claimed, _) = given.ledger.claim_isolated(&lane, idle, 0, LEASE).await.unwrap().unwrap();
-    assert_eq!(claimed.lease.job_id, id);
+    assert!(claimed_alone(&given, busy).await.is_none());
+    assert_eq!(claimed_alone(&given, idle).await.unwrap().lease.job_id, id);
+}
+
+#[tokio::test]
+async fn a_job_that_runs_alone_takes_its_part_of_the_lanes_rate() {
+    let given = given_a_settled_server().await;
+    let id = given.accept(job("suspect")).await;
+    given.advance(Duration::from_secs(20)).await;
+    given_deaths(&given, id, 2).await;
+    let (worker, lane) = (alive(&given).await, LaneName::default());
+    let rate = Rate { per_second: 0.5, burst: 1 };
+    let patch = LanePatch { rate: Some(Some(rate)), ..LanePatch::default() };
+    given.ledger.update_lane(&lane, patch).await.unwrap();
+    given.accept(job("other")).await;
+    assert_eq!(given.claim(worker, 1).await.len(), 1);
+    assert!(given.ledger.reserve_isolated(&lane, worker).await.unwrap());
+
+    let Isolated::NotBefore(wait) =
+        given.ledger.claim_isolated(&lane, worker, 0, LEASE).await.unwrap()
+    else {
+        panic!("the lane's only start was taken");
+    };
+    assert!(wait > Duration::from_secs(1) && wait <= Duration::from_secs(2), "{wait:?}");
+
+    given.advance(Duration::from_mins(30)).await;
+    assert!(given.ledger.reserve_isolated(&lane, worker).await.unwrap());
+    assert_eq!(claimed_alone(&given, worker).await.unwrap().lease.job_id, id);
+    given.accept(job("next")).await;
+    assert!(given.claim(worker, 1).await.is_empty(), "it took the start");
 }

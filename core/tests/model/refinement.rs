@@ -7,7 +7,7 @@ use jetlane_core::domain::{
     Lease, NewJob, Outcome, RetryPolicy, RunAt, Settlement, TenantName, Tool, WorkerId,
 };
 use jetlane_core::store::{
-    Claim, FeedFilter, FeedKey, Held, Ledger, PoolSettings, RESTED, connect, migrate,
+    Claim, FeedFilter, FeedKey, Held, Isolated, Ledger, PoolSettings, RESTED, connect, migrate,
 };
 use jetlane_devstack::TestDatabase;
 use rand::SeedableRng;
@@ -179,7 +179,8 @@ impl Real {
         // Whoever reserved it before has lost interest.
         sqlx::query("UPDATE jobs SET isolated_for = NULL").execute(&self.pool).await.unwrap();
         self.ledger.reserve_isolated(&lane, id).await.unwrap();
-        if let Some((job, _)) = self.ledger.claim_isolated(&lane, id, 0, LEASE).await.unwrap() {
+        let claimed = self.ledger.claim_isolated(&lane, id, 0, LEASE).await.unwrap();
+        if let Isolated::Claimed(job, _) = claimed {
             self.note_begun(worker, job.lease);
         }
     }

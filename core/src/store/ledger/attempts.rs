@@ -5,10 +5,10 @@ use std::time::Duration;
 #[cfg(jetlane_mutants)]
 use super::mutants;
 use super::{Ledger, limited, readmit_after};
-use crate::domain::{Change, Claimed, Frees, LaneName, Settlement, Share, TenantName, WorkerId};
+use crate::domain::{Change, Frees, LaneName, Settlement, Share, TenantName, WorkerId};
 use crate::store::{
-    Claim, Claims, Held, MOST_TENANTS, Renewed, StoreError, claim, isolate, lanes, renew, settle,
-    workers,
+    Claim, Claims, Held, Isolated, MOST_TENANTS, Renewed, StoreError, claim, isolate, lanes, renew,
+    settle, workers,
 };
 
 impl Ledger {
@@ -65,8 +65,7 @@ impl Ledger {
         limited(isolate::reserve(&mut *self.pool.acquire().await?, lane, worker)).await
     }
 
-    /// Leases the reserved job to the worker, which holds nothing else. `None`
-    /// if it is not there any more.
+    /// Leases the reserved job to the worker, which holds nothing else.
     ///
     /// # Errors
     ///
@@ -77,15 +76,17 @@ impl Ledger {
         worker: WorkerId,
         gpu_id: i32,
         lease: Duration,
-    ) -> Result<Option<(Claimed, Change)>, StoreError> {
+    ) -> Result<Isolated, StoreError> {
         let lane = lane.clone();
         self.transact(move |connection| {
             Box::pin(async move {
                 let change = isolate::claim(&mut *connection, &lane, worker, gpu_id, lease).await?;
                 let Some(id) = change.events().next().map(|event| event.job_id) else {
-                    return Ok(None);
+                    let allowed_in = isolate::allowed_in(connection, &lane, worker).await?;
+                    return Ok(allowed_in.map_or(Isolated::Gone, Isolated::NotBefore));
                 };
-                Ok(Some((isolate::claimed(connection, id).await?, change)))
+                let job = isolate::claimed(connection, id).await?;
+                Ok(Isolated::Claimed(Box::new(job), change))
             })
         })
         .await
