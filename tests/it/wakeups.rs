@@ -530,9 +530,6 @@ async fn a_deadline_that_frees_a_key() {
     app.given_lane(UNSERVED).await;
     let first = app.submit(with(held, json!({ "lane": UNSERVED }))).await;
     let behind = app.submit(with(job_of(1), json!({ "concurrency_key": "model" }))).await;
-    // Something becomes due then: without a sweep the promoter sleeps till told.
-    let at = (now() + TimeDelta::milliseconds(2000)).to_rfc3339();
-    app.submit(with(job_of(1), json!({ "run_at": at }))).await;
 
     app.until_state(&first, "failed").await;
 

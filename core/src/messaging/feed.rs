@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use serde::Deserialize;
 
-use super::publish::{TENANT_HEADER, XID_HEADER};
+use super::publish::{DEADLINES, TENANT_HEADER, XID_HEADER};
 use super::{Messaging, MessagingError};
 use crate::domain::{Announcement, EventKind, JobId};
 
@@ -44,28 +44,31 @@ fn read(message: &Message) -> Option<Announcement> {
     Announcement::parse(tenant, xid, json).ok()
 }
 
-/// Jobs that become due later, so that somebody sets a timer.
+/// Jobs that become due, or are to be started, later: so that somebody sets a timer.
 #[derive(Debug)]
 pub struct Postponements {
     scheduled: Subscriber,
     /// An update can move a due time too.
     updated: Subscriber,
+    deadlines: Subscriber,
 }
 
 #[derive(Deserialize)]
 struct Postponed {
     timestamp: DateTime<Utc>,
+    #[serde(alias = "start_by")]
     run_at: DateTime<Utc>,
 }
 
 impl Postponements {
-    /// How long until the next postponed job is due, counted from its event;
-    /// `None` once the client is closed.
+    /// How long until the time that the next such job is about, counted from its
+    /// event; `None` once the client is closed.
     pub async fn next(&mut self) -> Option<Duration> {
         loop {
             let message = tokio::select! {
                 message = self.scheduled.next() => message?,
                 message = self.updated.next() => message?,
+                message = self.deadlines.next() => message?,
             };
             if let Ok(Postponed { timestamp, run_at }) = serde_json::from_slice(&message.payload) {
                 return Some((run_at - timestamp).to_std().unwrap_or_default());
@@ -102,7 +105,7 @@ impl Messaging {
         self.subscribe("jobs.*.*").await.map(Feed)
     }
 
-    /// Listens to jobs that become due later.
+    /// Listens to jobs that become due, or are to be started, later.
     ///
     /// # Errors
     ///
@@ -111,6 +114,7 @@ impl Messaging {
         Ok(Postponements {
             scheduled: self.subscribe(&format!("jobs.*.{}", EventKind::Scheduled)).await?,
             updated: self.subscribe(&format!("jobs.*.{}", EventKind::Updated)).await?,
+            deadlines: self.subscribe(DEADLINES).await?,
         })
     }
 

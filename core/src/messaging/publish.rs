@@ -7,7 +7,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::Messaging;
 use crate::domain::{Announcement, EventKind, JobId, LaneName};
@@ -17,6 +17,10 @@ pub(super) const TENANT_HEADER: &str = "Jetlane-Tenant";
 
 /// Names the ledger transaction of an event.
 pub(super) const XID_HEADER: &str = "Jetlane-Xid";
+
+/// Where promoters hear of jobs that are to be started by a time. A subject of
+/// its own, so that they need not read of every job that is queued.
+pub(super) const DEADLINES: &str = "deadlines";
 
 /// Why a message is not known to be stored.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +84,7 @@ impl Receipt {
 
 impl Messaging {
     /// Sends an event to the feed, and that of a job that failed for good to
-    /// the dead letters too.
+    /// the dead letters too. `details` are the event's own.
     ///
     /// # Errors
     ///
@@ -88,18 +92,22 @@ impl Messaging {
     pub async fn publish_event(
         &self,
         event: Announcement,
-        traceparent: Option<&str>,
+        details: &Map<String, Value>,
     ) -> Result<Receipt, Refusal> {
         let id = format!("{}:{}", event.job_id, event.seq);
         let mut headers = HeaderMap::new();
         headers.insert(async_nats::header::NATS_MESSAGE_ID, id.as_str());
         headers.insert(TENANT_HEADER, event.tenant.as_str());
         headers.insert(XID_HEADER, event.xid.to_string());
-        if let Some(traceparent) = traceparent {
+        if let Some(traceparent) = details.get("traceparent").and_then(Value::as_str) {
             headers.insert("traceparent", traceparent);
         }
         let subject = format!("jobs.{}.{}", event.job_id, event.kind);
         let json = Bytes::from(event.json);
+        if event.kind == EventKind::Queued && details.contains_key("start_by") {
+            // Not stored: whoever misses it looks by itself from time to time.
+            let _ = self.client.publish(DEADLINES, json.clone()).await;
+        }
         let sent =
             self.jetstream.publish_with_headers(subject, headers.clone(), json.clone()).await?;
         let mut receipt = Receipt::from(sent);

@@ -131,8 +131,7 @@ impl Announcer {
         }
         if let Some(event) = &unsent.event {
             let announcement = event.announce(Some(committed_at), Some(self.clock.now()));
-            let traceparent = event.details.get("traceparent").and_then(|value| value.as_str());
-            receipts.push(self.messaging.publish_event(announcement, traceparent).await?);
+            receipts.push(self.messaging.publish_event(announcement, &event.details).await?);
         }
         Ok(Sent { outbox_id: unsent.outbox_id, receipts })
     }

@@ -141,9 +141,8 @@ impl Relay {
             self.messaging.ring(lane, job_id).await?.stored().await?;
         }
         if let Some(event) = &row.event {
-            let traceparent = event.details.get("traceparent").and_then(|value| value.as_str());
             let announcement = event.announce(None, Some(self.clock.now()));
-            self.messaging.publish_event(announcement, traceparent).await?.stored().await?;
+            self.messaging.publish_event(announcement, &event.details).await?.stored().await?;
         }
         Ok(())
     }

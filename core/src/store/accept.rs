@@ -157,6 +157,7 @@ pub(super) async fn accept(
                 jsonb_strip_nulls(jsonb_build_object(
                     'name', name,
                     'run_at', CASE WHEN state = 'scheduled' THEN run_at END,
+                    'start_by', CASE WHEN state = 'queued' THEN start_by END,
                     'traceparent', traceparent
                 ))
             FROM written

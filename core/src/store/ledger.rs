@@ -99,7 +99,15 @@ impl Ledger {
 /// the pool close its connection. Else such connections could be all that a pool
 /// has, until the system notices.
 async fn limited<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    timeout(ANSWER_LIMIT, work)
+    within(ANSWER_LIMIT, work).await
+}
+
+/// What `work` yields within `limit`; see [`limited`].
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    timeout(limit, work)
         .await
         .map_err(|elapsed| StoreError::Database(sqlx::Error::Io(elapsed.into())))?
 }

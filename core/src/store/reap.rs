@@ -138,13 +138,32 @@ fn quarantined() -> JobError {
     }
 }
 
+/// Proves that the ledger commits.
+///
+/// While it does not, as when its disk is stuck, no worker can give a sign of
+/// life: their silence counts only after a commit of our own came back at once.
+/// Whatever they sent before it is visible then.
+///
+/// # Errors
+///
+/// [`StoreError::Database`].
+pub(super) async fn prove(connection: &mut PgConnection) -> Result<(), StoreError> {
+    // A message in the log that nobody reads: the least that has to be flushed.
+    sqlx::query!("SELECT pg_logical_emit_message(true, 'jetlane', '')::text AS lsn")
+        .fetch_one(connection)
+        .await?;
+    Ok(())
+}
+
 /// What is running now.
 #[derive(Debug)]
 pub(super) struct Running {
     /// The workers that hold attempts, and how long until each is silent for
     /// too long.
     pub(super) busy: Vec<(WorkerId, Duration)>,
-    /// Whether a job with a concurrency key is among them.
+    /// Whether one of them is silent for too long, or a lease has lapsed.
+    pub(super) any_lost: bool,
+    /// Whether a job with a concurrency key is running.
     pub(super) any_keyed: bool,
 }
 
@@ -163,12 +182,14 @@ pub(super) async fn running(
             workers.id AS "id?",
             EXTRACT(
                 EPOCH FROM GREATEST(heartbeat_at, latest.claim) + $1::interval - ledger_now()
-            )::float8 AS "seconds!",
+            )::float8 AS seconds,
+            latest.any_lapsed AS "any_lapsed!",
             latest.any_keyed AS "any_keyed!"
         FROM (
             SELECT
                 worker,
                 max(started_at) AS claim,
+                bool_or(lease_expires_at < ledger_now()) AS any_lapsed,
                 bool_or(concurrency_key IS NOT NULL) AS any_keyed
             FROM jobs
             WHERE state = 'running'
@@ -181,9 +202,14 @@ pub(super) async fn running(
     .fetch_all(connection)
     .await?;
     let any_keyed = rows.iter().any(|row| row.any_keyed);
-    let busy = rows.into_iter().filter_map(|row| {
-        let left = Duration::try_from_secs_f64(row.seconds).unwrap_or_default();
-        Some((WorkerId(row.id?), left))
-    });
-    Ok(Running { busy: busy.collect(), any_keyed })
+    let any_lapsed = rows.iter().any(|row| row.any_lapsed);
+    let busy: Vec<_> = rows
+        .into_iter()
+        .filter_map(|row| {
+            let left = Duration::try_from_secs_f64(row.seconds?).unwrap_or_default();
+            Some((WorkerId(row.id?), left))
+        })
+        .collect();
+    let any_lost = any_lapsed || busy.iter().any(|(_, left)| left.is_zero());
+    Ok(Running { busy, any_lost, any_keyed })
 }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Ledger, limited, readmit_after};
+use super::{Ledger, limited, readmit_after, within};
 use crate::domain::Change;
 use crate::store::keys::{self, Key, Readmitted, Which};
 use crate::store::{
     Promoted, Pruned, Reaped, Retention, StoreError, Taken, outbox, promote, prune, reap,
 };
+
+/// A commit that takes longer means that others could not commit either.
+const PROMPT: Duration = Duration::from_millis(500);
 
 impl Ledger {
     /// Makes due jobs claimable, and fails those that were not started in
@@ -39,29 +42,33 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// As all; reaping again does no harm.
+    /// As all, and if the ledger does not commit at once: then nobody's silence
+    /// counts, and nothing was written. Reaping again does no harm.
     pub async fn reap(&self, silence: Duration) -> Result<Reaped, StoreError> {
         let mut connection = self.pool.acquire().await?;
-        let mut change = limited(reap::reap(&mut connection, silence, Which::Unkeyed)).await?;
-        let is_more = reap::is_full(&change);
-        let reap::Running { busy, any_keyed } =
-            limited(reap::running(&mut connection, silence)).await?;
-        if !any_keyed {
-            return Ok(Reaped { change, is_more, busy });
+        let running = limited(reap::running(&mut connection, silence)).await?;
+        if !running.any_lost {
+            return Ok(Reaped { change: Change::default(), is_more: false, busy: running.busy });
         }
-        drop(connection);
-        let (keyed, are_more_keyed, busy) = self
-            .transact(move |connection| {
-                Box::pin(async move {
-                    let change = reap::reap(&mut *connection, silence, Which::Keyed).await?;
-                    let is_more = reap::is_full(&change);
-                    let change = readmit_after(&mut *connection, change).await?;
-                    Ok((change, is_more, reap::running(connection, silence).await?.busy))
+        within(PROMPT, reap::prove(&mut connection)).await?;
+        let mut change = limited(reap::reap(&mut connection, silence, Which::Unkeyed)).await?;
+        let mut is_more = reap::is_full(&change);
+        if running.any_keyed {
+            drop(connection);
+            let keyed = self
+                .transact(move |connection| {
+                    Box::pin(async move {
+                        let change = reap::reap(&mut *connection, silence, Which::Keyed).await?;
+                        readmit_after(connection, change).await
+                    })
                 })
-            })
-            .await?;
-        change.extend(keyed.unsent);
-        Ok(Reaped { change, is_more: is_more || are_more_keyed, busy })
+                .await?;
+            is_more |= reap::is_full(&keyed);
+            change.extend(keyed.unsent);
+            connection = self.pool.acquire().await?;
+        }
+        let busy = limited(reap::running(&mut connection, silence)).await?.busy;
+        Ok(Reaped { change, is_more, busy })
     }
 
     /// Lets jobs go that are held back by a key although none of its jobs is
