@@ -151,6 +151,7 @@ impl From<StoreError> for ApiError {
             StoreError::UnknownLane(lane) => {
                 Self::Invalid(vec![Violation::at("/lane", format!("there is no lane `{lane}`"))])
             }
+            StoreError::KeyInUse => Self::KeyInUse,
             error if error.is_outdated() => Self::Outdated(error.into()),
             error if error.is_unavailable() => Self::Unavailable(error.into()),
             error => Self::Internal(error.into()),
@@ -163,6 +164,7 @@ impl From<Refused> for ApiError {
         match refused {
             Refused::UnknownLane(lane) => StoreError::UnknownLane(lane).into(),
             Refused::KeyReused => Self::KeyReused,
+            Refused::KeyInUse => Self::KeyInUse,
             Refused::LaneFull { lane, limit } => Self::LaneFull { lane, limit },
             Refused::WithTheOthers => Self::WithTheOthers,
         }

@@ -1,6 +1,7 @@
 //! Accepting jobs: the moment from which they are never lost.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -43,19 +44,21 @@ struct AcceptedRow {
 /// Left out are jobs of an unknown lane, those that would make their tenant's
 /// part of a lane too deep, and those whose idempotency key was used before:
 /// [`repeats::explain`](super::repeats::explain) tells which. A job whose key
-/// is being used by another transaction waits for that one to end.
+/// is being used by another transaction waits for that one to end, for
+/// `patience` at most.
 ///
 /// Jobs with a concurrency key are written as held back by it: call
 /// [`keys::readmit`](super::keys::readmit) in the same transaction.
 ///
 /// # Errors
 ///
-/// [`StoreError::Database`]: unknown; with an idempotency key the same may be
-/// asked again.
+/// [`StoreError::KeyInUse`]: nothing was written. [`StoreError::Database`]:
+/// unknown; with an idempotency key the same may be asked again.
 #[expect(clippy::too_many_lines, reason = "one statement, with many columns")]
 pub(super) async fn accept(
     connection: &mut PgConnection,
     new: &[NewJob],
+    patience: Duration,
 ) -> Result<Written, StoreError> {
     let asked = Columns::of(new);
     let rows = sqlx::query_as!(
@@ -122,6 +125,10 @@ pub(super) async fn accept(
             FROM placed
             WHERE room IS NULL OR place <= room
         ),
+        patience AS (
+            -- For this transaction, from the first key on.
+            SELECT set_config('lock_timeout', $19, true) AS set
+        ),
         keyed AS (
             INSERT INTO idempotency_keys (tenant, key, fingerprint, job_id, job, created_at)
             SELECT
@@ -129,7 +136,7 @@ pub(super) async fn accept(
                 to_jsonb(fitting) - '{aged,traceparent,idempotency_key,fingerprint}'::text[],
                 created_at
             FROM fitting
-            WHERE idempotency_key IS NOT NULL
+            WHERE idempotency_key IS NOT NULL AND (SELECT set FROM patience) IS NOT NULL
             -- Two batches with the same keys wait for each other in one order.
             ORDER BY tenant, idempotency_key
             ON CONFLICT (tenant, key) DO NOTHING
@@ -209,9 +216,14 @@ pub(super) async fn accept(
         &asked.idempotency_keys as &[Option<String>],
         &asked.fingerprints as &[Option<Vec<u8>>],
         DEFAULT_MAX_ATTEMPTS,
+        format!("{}ms", patience.as_millis()),
     )
     .fetch_all(connection)
-    .await?;
+    .await
+    .map_err(|error| {
+        let any_keyed = new.iter().any(|job| job.idempotency.is_some());
+        if any_keyed && waited_in_vain(&error) { StoreError::KeyInUse } else { error.into() }
+    })?;
 
     let mut change = Change::default();
     let mut written = HashMap::with_capacity(rows.len());
@@ -250,6 +262,12 @@ impl AcceptedRow {
             details: self.details,
         }
     }
+}
+
+/// Whether a lock was not to be had in time. Nothing else here waits for one
+/// that is held for long.
+fn waited_in_vain(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
 }
 
 /// The jobs of a batch, turned into the columns that one statement takes.

@@ -28,6 +28,10 @@ pub enum StoreError {
     /// all or nothing.
     #[error("some of the jobs were refused")]
     NotAll(Vec<Acceptance>),
+    /// Nothing was written: another request with one of the idempotency keys is
+    /// under way.
+    #[error("an idempotency key is in use")]
+    KeyInUse,
     /// The process stopped while a transaction of its own was under way.
     #[error("transaction was abandoned")]
     Abandoned,
@@ -54,7 +58,7 @@ impl StoreError {
                     | sqlx::Error::WorkerCrashed
                     | sqlx::Error::Protocol(_)
             ),
-            Self::Abandoned => true,
+            Self::KeyInUse | Self::Abandoned => true,
             Self::Corrupt { .. } | Self::UnknownLane(_) | Self::NotAll(_) => false,
         }
     }

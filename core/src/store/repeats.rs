@@ -28,6 +28,9 @@ pub enum Refused {
     UnknownLane(LaneName),
     /// Its idempotency key was used for another request.
     KeyReused,
+    /// Another request with its idempotency key is under way, and has been for
+    /// some time.
+    KeyInUse,
     /// So many jobs of its tenant wait in its lane already.
     LaneFull {
         /// Which lane.

@@ -1,14 +1,11 @@
 //! `POST /jobs`: accepts a job.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use jetlane_core::domain::{Job, NewJob};
 use jetlane_core::store::Acceptance;
-use tokio::time::timeout;
 
 use super::describe::{SUBMITTED, describe, new_id, under_key};
 use super::view::{BaseUrl, with_urls};
@@ -16,12 +13,6 @@ use crate::app::App;
 use crate::fields::Fields;
 use crate::problem::ApiError;
 use crate::reader::{IdempotencyKey, JsonObject, Tenant, Traceparent};
-
-/// How long a submit waits for another with the same idempotency key.
-const KEY_LIMIT: Duration = Duration::from_secs(2);
-
-/// How soon a ledger that is well answers.
-const PING_LIMIT: Duration = Duration::from_millis(500);
 
 /// On an answer that was given before.
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -43,14 +34,11 @@ pub(crate) async fn submit(
     let new = describe(&mut fields, new_id(&app), tenant);
     fields.finish()?;
     let new = NewJob { traceparent, ..new };
-    let answer = match key {
-        None => accept(&app, new).await?,
-        Some(key) => match timeout(KEY_LIMIT, accept(&app, under_key(new, key))).await {
-            Ok(answer) => answer?,
-            Err(_) => return Err(why_it_waits(&app).await),
-        },
+    let new = match key {
+        None => new,
+        Some(key) => under_key(new, key),
     };
-    match answer {
+    match accept(&app, new).await? {
         Acceptance::Accepted(job) => created(&job, &base),
         Acceptance::Repeated(job) => {
             let mut response = created(&job, &base)?;
@@ -58,16 +46,6 @@ pub(crate) async fn submit(
             Ok(response)
         }
         Acceptance::Refused(refused) => Err(refused.into()),
-    }
-}
-
-/// What a submit that takes too long waits for: another with its key, or a
-/// ledger that does not answer.
-async fn why_it_waits(app: &App) -> ApiError {
-    match timeout(PING_LIMIT, app.ledger.ping()).await {
-        Ok(Ok(())) => ApiError::KeyInUse,
-        Ok(Err(error)) => error.into(),
-        Err(elapsed) => ApiError::Unavailable(elapsed.into()),
     }
 }
 

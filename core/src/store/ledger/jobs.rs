@@ -1,5 +1,8 @@
 //! What is done to jobs on behalf of those who submit them.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use sqlx::PgConnection;
 
 #[cfg(jetlane_mutants)]
@@ -14,6 +17,16 @@ use crate::store::{
     cancel, delete, find, keys, list, redrive, repeats, update,
 };
 
+/// How long a job waits for another with the same idempotency key.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The same once its batch has waited already.
+const IMPATIENCE: Duration = Duration::from_millis(50);
+
+/// After so many keys that are in use, a batch tries no other: whoever sent it
+/// twice at once is told soon.
+const MOST_IN_USE: usize = 20;
+
 impl Ledger {
     /// Accepts jobs, each for itself: those that come back as accepted are
     /// never lost. The answers are in the order of the jobs.
@@ -27,31 +40,79 @@ impl Ledger {
         if Mutant::AckBeforeCommit.is_on() {
             return mutants::accept(self, new).await;
         }
-        if new.iter().all(|job| job.concurrency_key.is_none()) {
-            return limited(accept_each(&mut *self.pool.acquire().await?, &new)).await;
+        let new = Arc::new(new);
+        match self.accept_together(&new, PATIENCE).await {
+            Err(StoreError::KeyInUse) if new.len() > 1 => self.accept_one_by_one(&new).await,
+            Err(StoreError::KeyInUse) => {
+                Ok((vec![Acceptance::Refused(Refused::KeyInUse)], Change::default()))
+            }
+            accepted => accepted,
         }
+    }
+
+    async fn accept_together(
+        &self,
+        new: &Arc<Vec<NewJob>>,
+        patience: Duration,
+    ) -> Result<(Vec<Acceptance>, Change), StoreError> {
+        if new.iter().all(|job| job.concurrency_key.is_none()) {
+            let connection = &mut *self.pool.acquire().await?;
+            return limited(accept_each(connection, new, patience)).await;
+        }
+        let new = Arc::clone(new);
         self.transact(move |connection| {
             Box::pin(async move {
-                let (answers, change) = accept_each(&mut *connection, &new).await?;
+                let (answers, change) = accept_each(&mut *connection, &new, patience).await?;
                 Ok((answers, readmit_after(connection, change).await?))
             })
         })
         .await
     }
 
+    /// Accepts jobs of which some have a key that is in use: no other is
+    /// refused for their sake.
+    async fn accept_one_by_one(
+        &self,
+        new: &[NewJob],
+    ) -> Result<(Vec<Acceptance>, Change), StoreError> {
+        let mut answers = Vec::with_capacity(new.len());
+        let mut change = Change::default();
+        let mut in_use = 0;
+        for job in new {
+            let is_hopeless = in_use >= MOST_IN_USE && job.idempotency.is_some();
+            let accepted = if is_hopeless {
+                Err(StoreError::KeyInUse)
+            } else {
+                self.accept_together(&Arc::new(vec![job.clone()]), IMPATIENCE).await
+            };
+            match accepted {
+                Ok((answer, more)) => {
+                    answers.extend(answer);
+                    change.extend(more.unsent);
+                }
+                Err(StoreError::KeyInUse) => {
+                    in_use += 1;
+                    answers.push(Acceptance::Refused(Refused::KeyInUse));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((answers, change))
+    }
+
     /// Accepts all of these jobs or none. The answers are in their order.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotAll`] with the answers if some were refused, and then
-    /// nothing was written; else as [`Self::accept`].
+    /// [`StoreError::NotAll`] with the answers if some were refused, or
+    /// [`StoreError::KeyInUse`], and then nothing was written; else as [`Self::accept`].
     pub async fn accept_all(
         &self,
         new: Vec<NewJob>,
     ) -> Result<(Vec<Acceptance>, Change), StoreError> {
         self.transact(move |connection| {
             Box::pin(async move {
-                let (mut answers, change) = accept_each(&mut *connection, &new).await?;
+                let (mut answers, change) = accept_each(&mut *connection, &new, PATIENCE).await?;
                 if answers.iter().any(|answer| matches!(answer, Acceptance::Refused(_))) {
                     for answer in &mut answers {
                         if matches!(answer, Acceptance::Accepted(_)) {
@@ -231,8 +292,9 @@ impl Ledger {
 pub(super) async fn accept_each(
     connection: &mut PgConnection,
     new: &[NewJob],
+    patience: Duration,
 ) -> Result<(Vec<Acceptance>, Change), StoreError> {
-    let Written { jobs, change } = accept::accept(&mut *connection, new).await?;
+    let Written { jobs, change } = accept::accept(&mut *connection, new, patience).await?;
     let left_out: Vec<_> =
         new.iter().zip(&jobs).filter(|(_, job)| job.is_none()).map(|(new, _)| new).collect();
     let mut reasons = if left_out.is_empty() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use super::Ledger;
-use super::jobs::accept_each;
+use super::jobs::{PATIENCE, accept_each};
 use super::readmit_after;
 use crate::config::Mutant;
 use crate::domain::{Change, Lease, NewJob, Settlement};
@@ -45,7 +45,7 @@ pub(super) async fn accept(
     new: Vec<NewJob>,
 ) -> Result<(Vec<Acceptance>, Change), StoreError> {
     let mut transaction = ledger.pool.begin().await?;
-    let (answers, change) = accept_each(&mut transaction, &new).await?;
+    let (answers, change) = accept_each(&mut transaction, &new, PATIENCE).await?;
     let change = readmit_after(&mut transaction, change).await?;
     ledger.transactions.spawn(async move {
         tokio::time::sleep(LATE).await;
