@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use jetlane_core::domain::{ConcurrencyLimit, Lane, LaneName, LanePatch, Rate, Share};
+use jetlane_core::domain::{ConcurrencyLimit, Lane, LaneName, LanePatch, Rate, RetryPolicy, Share};
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
@@ -149,7 +149,11 @@ fn read_patch(body: Map<String, Value>) -> Result<LanePatch, ApiError> {
         rate,
         ageing: fields.nullable_integer("ageing", 1..=86_400),
         max_attempts: fields.nullable_integer("max_attempts", 1..=100),
-        retry: fields.object("retry", retry),
+        retry: if fields.is_null("retry") {
+            Some(RetryPolicy::default())
+        } else {
+            fields.object("retry", retry)
+        },
     };
     fields.finish()?;
     Ok(patch)

@@ -129,6 +129,8 @@ async fn a_lane_shows_its_policy_and_null_takes_a_rule_away() {
         assert_eq!(lane[name], Value::Null, "{name}");
     }
     assert_eq!(lane["retry"]["backoff"], 2.0, "what is not given stays");
+    let lane = app.ask("PATCH", "/lanes/tuned", json!({ "retry": null })).await.expect(200).json();
+    assert_eq!(lane["retry"], json!({}));
     let lanes = app.get("/lanes").await.expect(200).json();
     assert_eq!(lanes.as_array().unwrap().len(), 2);
     app.get("/lanes/nowhere").await.expect(404).problem();

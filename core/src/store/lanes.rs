@@ -160,7 +160,14 @@ pub(super) async fn limit_rate(
         ON CONFLICT (lane) DO UPDATE
         SET per_second = EXCLUDED.per_second,
             burst = EXCLUDED.burst,
-            tokens = LEAST(lane_buckets.tokens, EXCLUDED.burst)
+            -- What came in until now came at the rate of before.
+            tokens = LEAST(
+                EXCLUDED.burst,
+                lane_buckets.burst,
+                lane_buckets.tokens + lane_buckets.per_second
+                    * GREATEST(0, EXTRACT(EPOCH FROM ledger_now() - lane_buckets.refilled_at)::float8)
+            ),
+            refilled_at = ledger_now()
         "#,
         lane.as_str(),
         rate.per_second,

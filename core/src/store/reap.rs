@@ -92,6 +92,9 @@ pub(super) async fn reap(
             UPDATE jobs
             SET state = lost.state,
                 deaths = lost.deaths,
+                -- The lane's ageing may have changed while the job ran.
+                aged = -EXTRACT(EPOCH FROM jobs.created_at)::float8
+                    / (SELECT ageing_s FROM lanes WHERE lanes.name = jobs.lane),
                 error = CASE WHEN lost.state = 'failed' THEN $5 ELSE error END,
                 finished_at = CASE WHEN lost.state <> 'queued' THEN ledger_now() END,
                 lease_expires_at = NULL,
@@ -161,7 +164,7 @@ pub(super) struct Running {
     /// The workers that hold attempts, and how long until each is silent for
     /// too long.
     pub(super) busy: Vec<(WorkerId, Duration)>,
-    /// Whether one of them is silent for too long, or a lease has lapsed.
+    /// Whether there is an attempt that [`reap`] would take away.
     pub(super) any_lost: bool,
     /// Whether a job with a concurrency key is running.
     pub(super) any_keyed: bool,
@@ -181,35 +184,29 @@ pub(super) async fn running(
         SELECT
             workers.id AS "id?",
             EXTRACT(
-                EPOCH FROM GREATEST(heartbeat_at, latest.claim) + $1::interval - ledger_now()
+                EPOCH FROM GREATEST(workers.heartbeat_at, max(jobs.started_at))
+                    + $1::interval - ledger_now()
             )::float8 AS seconds,
-            latest.any_lapsed AS "any_lapsed!",
-            latest.any_keyed AS "any_keyed!"
-        FROM (
-            SELECT
-                worker,
-                max(started_at) AS claim,
-                bool_or(lease_expires_at < ledger_now()) AS any_lapsed,
-                bool_or(concurrency_key IS NOT NULL) AS any_keyed
-            FROM jobs
-            WHERE state = 'running'
-            GROUP BY worker
-        ) AS latest
-        LEFT JOIN workers ON workers.id = latest.worker
+            COALESCE(bool_or(
+                jobs.lease_expires_at < ledger_now()
+                OR GREATEST(workers.heartbeat_at, jobs.started_at) < ledger_now() - $1::interval
+                    AND workers.id IS NOT NULL
+            ), false) AS "any_lost!",
+            bool_or(jobs.concurrency_key IS NOT NULL) AS "any_keyed!"
+        FROM jobs
+        LEFT JOIN workers ON workers.id = jobs.worker
+        WHERE jobs.state = 'running'
+        GROUP BY workers.id
         "#,
         interval(silence),
     )
     .fetch_all(connection)
     .await?;
     let any_keyed = rows.iter().any(|row| row.any_keyed);
-    let any_lapsed = rows.iter().any(|row| row.any_lapsed);
-    let busy: Vec<_> = rows
-        .into_iter()
-        .filter_map(|row| {
-            let left = Duration::try_from_secs_f64(row.seconds?).unwrap_or_default();
-            Some((WorkerId(row.id?), left))
-        })
-        .collect();
-    let any_lost = any_lapsed || busy.iter().any(|(_, left)| left.is_zero());
-    Ok(Running { busy, any_lost, any_keyed })
+    let any_lost = rows.iter().any(|row| row.any_lost);
+    let busy = rows.into_iter().filter_map(|row| {
+        let left = Duration::try_from_secs_f64(row.seconds?).unwrap_or_default();
+        Some((WorkerId(row.id?), left))
+    });
+    Ok(Running { busy: busy.collect(), any_lost, any_keyed })
 }

@@ -101,6 +101,9 @@ pub(super) async fn redrive(
             UPDATE jobs
             SET state = 'queued',
                 held_by_key = concurrency_key IS NOT NULL,
+                -- The lane's ageing may have changed while the job did not wait.
+                aged = -EXTRACT(EPOCH FROM jobs.created_at)::float8
+                    / (SELECT ageing_s FROM lanes WHERE lanes.name = jobs.lane),
                 failures = 0,
                 deaths = 0,
                 start_by = NULL,

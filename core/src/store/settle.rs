@@ -39,6 +39,13 @@ pub(super) async fn settle(
                 END,
                 failures = failures + $5,
                 run_at = COALESCE(ledger_now() + $6, run_at),
+                -- The lane's ageing may have changed while the job ran.
+                aged = CASE
+                    WHEN $3 IN ('scheduled', 'queued')
+                    THEN -EXTRACT(EPOCH FROM created_at)::float8
+                        / (SELECT ageing_s FROM lanes WHERE lanes.name = jobs.lane)
+                    ELSE aged
+                END,
                 result = $7,
                 error = COALESCE($8, error),
                 progress = CASE WHEN $3 = 'completed' THEN 1 ELSE progress END,

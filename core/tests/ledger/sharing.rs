@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use jetlane_core::domain::{LaneName, LanePatch, NewJob, Rate, Share};
+use jetlane_core::domain::{
+    ErrorKind, JobError, LaneName, LanePatch, NewJob, Outcome, Rate, Share, TenantName,
+};
 use jetlane_core::store::Sight;
 
 use crate::given::{Given, a_worker, given_a_ledger, job, rung};
@@ -88,6 +90,44 @@ async fn ageing_counts_for_jobs_that_wait_already() {
     patch(&given, LanePatch { ageing: Some(Some(60)), ..LanePatch::default() }).await;
 
     assert_eq!(given.claim(a_worker(), 1).await[0].lease.job_id, old);
+}
+
+#[tokio::test]
+async fn ageing_that_changes_while_a_job_does_not_wait_counts_once_it_waits_again() {
+    let given = given_a_ledger().await;
+    let released = given.accept(job("released")).await;
+    let dead = given.accept(job("dead")).await;
+    let claimed = given.claim(a_worker(), 2).await;
+    let error = JobError { kind: ErrorKind::Permanent, message: "never".to_owned() };
+    drop(given.settle(&claimed[1], Outcome::Failed { error }).await);
+    let urgent = given.accept(NewJob { priority: 1000, ..job("urgent") }).await;
+
+    patch(&given, LanePatch { ageing: Some(Some(60)), ..LanePatch::default() }).await;
+    drop(given.settle(&claimed[0], Outcome::Released).await);
+    drop(given.ledger.redrive(&TenantName::default(), vec![dead]).await.unwrap());
+
+    let order: Vec<_> =
+        given.claim(a_worker(), 3).await.iter().map(|job| job.lease.job_id).collect();
+    assert_eq!(order, [urgent, released, dead]);
+}
+
+#[tokio::test]
+async fn a_faster_rate_counts_from_when_it_is_set() {
+    let given = given_a_ledger().await;
+    let set = async |per_second| {
+        let rate = Rate { per_second, burst: 100 };
+        patch(&given, LanePatch { rate: Some(Some(rate)), ..LanePatch::default() }).await;
+    };
+    set(0.001).await;
+    for _ in 0..120 {
+        given.accept(job("x")).await;
+    }
+    assert_eq!(given.claim_all(a_worker(), 120).await.jobs.len(), 100);
+
+    given.advance(Duration::from_secs(20)).await;
+    set(10.0).await;
+
+    assert!(given.claim_all(a_worker(), 20).await.jobs.is_empty());
 }
 
 #[tokio::test]

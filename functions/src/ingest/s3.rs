@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use aws_lambda_events::s3::{S3Event, S3EventRecord};
+use jetlane_core::causes;
 use jetlane_core::domain::NewJob;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
@@ -52,7 +53,11 @@ pub async fn on_objects(app: &App, rules: &[Rule], event: S3Event) -> anyhow::Re
             Err(error) => wrong.push(Err(error)),
         }
     }
-    accept(app, jobs).await?.into_iter().chain(wrong).collect()
+    let results: Vec<_> = accept(app, jobs).await?.into_iter().chain(wrong).collect();
+    for error in results.iter().filter_map(|result| result.as_ref().err()) {
+        tracing::warn!(error = causes(error), "an object made no job");
+    }
+    results.into_iter().collect()
 }
 
 /// The job for an object, if a rule wants it.

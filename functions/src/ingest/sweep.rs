@@ -69,8 +69,13 @@ pub async fn sweep(app: &App, retention: &Retention) -> anyhow::Result<Swept> {
         }
         after = go_on;
     }
-    let pruned = app.ledger.prune(retention).await?;
-    swept.pruned = pruned.jobs + pruned.idempotency_keys + pruned.workers;
+    for _ in 0..ROUNDS {
+        let pruned = app.ledger.prune(retention).await?;
+        swept.pruned += pruned.jobs + pruned.idempotency_keys + pruned.workers;
+        if !pruned.is_more() {
+            break;
+        }
+    }
     if let Err(error) = app.ledger.rotate_events(retention).await {
         let error = anyhow::Error::new(error);
         tracing::warn!(error = causes(&error), "cannot rotate events; the next sweep tries again");
