@@ -5,6 +5,10 @@
 //! job's next event and what is owed to NATS, and hands both back as a
 //! [`Change`](crate::domain::Change). A job with a concurrency key takes a
 //! short transaction instead, so that the key moves on with it.
+//!
+//! Rows that a statement has picked it changes by `id = ANY(ARRAY(SELECT id …))`.
+//! Of a `LIMIT` that is a parameter the planner expects a tenth of all rows, and
+//! would join them with the whole table; of an array it expects a few.
 
 #[macro_use]
 mod change;

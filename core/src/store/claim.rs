@@ -200,7 +200,7 @@ pub(super) async fn claim(
                 event_seq = event_seq + 1,
                 event_xid = GREATEST(event_xid, ledger_xid())
             FROM next
-            WHERE jobs.id = next.id
+            WHERE jobs.id = next.id AND jobs.id = ANY(ARRAY(SELECT id FROM next))
             RETURNING jobs.*, next.place
         ),
         drained AS (

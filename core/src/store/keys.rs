@@ -122,9 +122,8 @@ pub(super) async fn readmit(
         admitted AS (
             UPDATE jobs
             SET held_by_key = false
-            FROM next
-            WHERE jobs.id = next.id
-            RETURNING jobs.lane
+            WHERE id = ANY(ARRAY(SELECT id FROM next))
+            RETURNING lane
         )
         INSERT INTO outbox (ring, due_at)
         SELECT lane, ledger_now() + interval '1 s'
@@ -248,8 +247,7 @@ pub(super) async fn set_limit(
         held AS (
             UPDATE jobs
             SET held_by_key = true
-            FROM waiting
-            WHERE jobs.id = waiting.id
+            WHERE id = ANY(ARRAY(SELECT id FROM waiting))
         )
         INSERT INTO concurrency_limits (tenant, name, max_running, is_sequential)
         VALUES ($1, $2, $3, $4)
@@ -354,8 +352,7 @@ async fn hold_back(connection: &mut PgConnection, keys: &Columns) -> Result<(), 
         )
         UPDATE jobs
         SET held_by_key = true
-        FROM beaten
-        WHERE jobs.id = beaten.id
+        WHERE id = ANY(ARRAY(SELECT id FROM beaten))
         "#,
         &keys.tenants,
         &keys.names,

@@ -221,7 +221,7 @@ pub(super) async fn rank_anew(
         UPDATE jobs
         SET aged = due.aged
         FROM due
-        WHERE jobs.id = due.id
+        WHERE jobs.id = due.id AND jobs.id = ANY(ARRAY(SELECT id FROM due))
         "#,
         lane.as_str(),
         limit,

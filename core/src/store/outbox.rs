@@ -90,9 +90,8 @@ pub(super) async fn take_due(
         taken AS (
             UPDATE outbox
             SET due_at = ledger_now() + $2::interval
-            FROM due
-            WHERE outbox.id = due.id
-            RETURNING outbox.id, outbox.job_id, outbox.seq, outbox.ring
+            WHERE id = ANY(ARRAY(SELECT id FROM due))
+            RETURNING id, job_id, seq, ring
         )
         SELECT
             taken.id AS outbox_id,

@@ -63,9 +63,8 @@ pub(super) async fn promote(
                 )),
                 event_seq = event_seq + 1,
                 event_xid = GREATEST(event_xid, ledger_xid())
-            FROM due
-            WHERE jobs.id = due.id
-            RETURNING jobs.*
+            WHERE id = ANY(ARRAY(SELECT id FROM due))
+            RETURNING *
         ),
         changed AS (
             SELECT
@@ -120,9 +119,8 @@ pub(super) async fn expire(connection: &mut PgConnection) -> Result<Change, Stor
                 finished_at = ledger_now(),
                 event_seq = event_seq + 1,
                 event_xid = GREATEST(event_xid, ledger_xid())
-            FROM late
-            WHERE jobs.id = late.id
-            RETURNING jobs.*
+            WHERE id = ANY(ARRAY(SELECT id FROM late))
+            RETURNING *
         ),
         changed AS (
             SELECT

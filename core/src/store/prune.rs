@@ -71,9 +71,7 @@ pub(super) async fn ended(
             LIMIT $2
             FOR UPDATE SKIP LOCKED
         )
-        DELETE FROM jobs
-        USING old
-        WHERE jobs.id = old.id
+        DELETE FROM jobs WHERE id = ANY(ARRAY(SELECT id FROM old))
         "#,
         interval(retention.jobs),
         BATCH,
@@ -104,9 +102,7 @@ pub(super) async fn dead(
             LIMIT $2
             FOR UPDATE SKIP LOCKED
         )
-        DELETE FROM jobs
-        USING old
-        WHERE jobs.id = old.id
+        DELETE FROM jobs WHERE id = ANY(ARRAY(SELECT id FROM old))
         "#,
         interval(retention.dead_letters),
         BATCH,

@@ -101,7 +101,7 @@ pub(super) async fn reap(
                 event_seq = event_seq + 1,
                 event_xid = GREATEST(event_xid, ledger_xid())
             FROM lost
-            WHERE jobs.id = lost.id
+            WHERE jobs.id = lost.id AND jobs.id = ANY(ARRAY(SELECT id FROM lost))
             RETURNING jobs.*
         ),
         changed AS (
