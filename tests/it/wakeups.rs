@@ -1,6 +1,8 @@
 //! With the sweep switched off everywhere, whatever makes a job claimable
 //! starts it at once. One test for each reason.
 
+mod keys;
+
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -253,157 +255,6 @@ async fn an_update_that_moves_a_job_to_a_served_lane() {
 }
 
 #[tokio::test]
-async fn an_update_that_gives_a_job_the_turn_of_its_key() {
-    let app = idle(unswept()).await;
-    app.given_lane(UNSERVED).await;
-    app.submit(with(job_of(1), json!({ "lane": UNSERVED, "concurrency_key": "k" }))).await;
-    let id = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
-
-    put(&app, &id, json!({ "priority": 5 })).await;
-
-    assert_starts(&app, &id).await;
-}
-
-#[tokio::test]
-async fn an_update_that_puts_off_the_holder_of_a_key() {
-    let app = idle(unswept()).await;
-    app.given_lane(UNSERVED).await;
-    let holder =
-        app.submit(with(job_of(1), json!({ "lane": UNSERVED, "concurrency_key": "k" }))).await;
-    let id = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
-
-    put(&app, &holder, json!({ "run_at": "2099-01-01T00:00:00Z" })).await;
-
-    assert_starts(&app, &id).await;
-}
-
-#[tokio::test]
-async fn accepting_a_better_job_of_a_key() {
-    let app = idle(unswept()).await;
-    app.given_lane(UNSERVED).await;
-    app.submit(with(job_of(1), json!({ "lane": UNSERVED, "concurrency_key": "k" }))).await;
-
-    let id = app.submit(with(job_of(1), json!({ "concurrency_key": "k", "priority": 5 }))).await;
-
-    assert_starts(&app, &id).await;
-}
-
-#[tokio::test]
-async fn the_end_of_the_holder_of_a_key() {
-    let app = idle(unswept().slots(2)).await;
-    let first = app.submit(with(job_of(300), json!({ "concurrency_key": "k" }))).await;
-    app.until_state(&first, "running").await;
-
-    let second = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
-
-    app.until_ended(&second).await;
-    let late = start_after(&app, &second, app.time_of(&first, "completed").await).await;
-    assert_in_time(late);
-}
-
-#[tokio::test]
-async fn the_end_of_the_holder_of_a_key_at_another_worker() {
-    let mut app = idle(unswept().slots(1)).await;
-    app.start_worker(&[("LANES", "other")]).await;
-    let first = app.submit(with(job_of(300), json!({ "concurrency_key": "k" }))).await;
-    app.until_state(&first, "running").await;
-
-    let second =
-        app.submit(with(job_of(1), json!({ "lane": "other", "concurrency_key": "k" }))).await;
-
-    app.until_ended(&second).await;
-    let late = start_after(&app, &second, app.time_of(&first, "completed").await).await;
-    assert_in_time(late);
-}
-
-#[tokio::test]
-async fn the_postponement_of_the_holder_of_a_key() {
-    let app = idle(unswept().slots(2).var("RETRY_BACKOFF", "60")).await;
-    let failing = json!({
-        "name": "x", "concurrency_key": "k", "params": { "duration_ms": 300, "fail": "transient" },
-    });
-    let first = app.submit(failing).await;
-    app.until_state(&first, "running").await;
-
-    let second = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
-
-    app.until_state(&first, "scheduled").await;
-    assert_starts(&app, &second).await;
-}
-
-#[tokio::test]
-async fn the_cancellation_of_a_running_holder_of_a_key() {
-    let app = idle(unswept().slots(2)).await;
-    let first = app.submit(with(job_of(LONG), json!({ "concurrency_key": "k" }))).await;
-    app.until_state(&first, "running").await;
-    let second = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
-
-    app.stop_job(&first).await;
-
-    assert_starts(&app, &second).await;
-}
-
-#[tokio::test]
-async fn the_cancellation_of_a_waiting_holder_of_a_key() {
-    let app = idle(unswept()).await;
-    app.given_lane(UNSERVED).await;
-    let first =
-        app.submit(with(job_of(1), json!({ "lane": UNSERVED, "concurrency_key": "k" }))).await;
-    let second = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
-
-    app.cancel(&first).await.expect(200);
-
-    assert_starts(&app, &second).await;
-}
-
-#[tokio::test]
-async fn the_removal_of_the_holder_of_a_key() {
-    let app = idle(unswept()).await;
-    app.given_lane(UNSERVED).await;
-    let first =
-        app.submit(with(job_of(1), json!({ "lane": UNSERVED, "concurrency_key": "k" }))).await;
-    let second = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
-
-    app.ask("DELETE", &format!("/jobs/{first}"), Body::None).await.expect(204);
-
-    assert_starts(&app, &second).await;
-}
-
-#[tokio::test]
-async fn the_loss_of_the_worker_of_a_cancelled_holder_of_a_key() {
-    // Without room, so that it waits for no bell that it could not answer.
-    let mut app = idle(unswept().slots(1)).await;
-    app.given_ledger_past_its_start().await;
-    let first = app.submit(with(job_of(LONG), json!({ "concurrency_key": "k" }))).await;
-    app.until_state(&first, "running").await;
-    // It cannot hear that the job is to end, nor end it.
-    app.workers[0].process.freeze();
-    app.stop_job(&first).await;
-    app.start_worker(&[]).await;
-    let second = app.submit(with(job_of(1), json!({ "concurrency_key": "k" }))).await;
-
-    app.until_state(&first, "cancelled").await;
-
-    assert_starts(&app, &second).await;
-}
-
-#[tokio::test]
-async fn the_loss_of_the_worker_of_a_beaten_holder_of_a_key() {
-    let mut app = idle(unswept()).await;
-    app.given_ledger_past_its_start().await;
-    let first = app.submit(with(job_of(LONG), json!({ "concurrency_key": "k" }))).await;
-    app.until_state(&first, "running").await;
-    let better =
-        app.submit(with(job_of(1), json!({ "concurrency_key": "k", "priority": 5 }))).await;
-    app.start_worker(&[]).await;
-
-    app.kill_worker(0).await;
-
-    app.until_state(&better, "completed").await;
-    app.until_state(&first, "running").await;
-}
-
-#[tokio::test]
 async fn a_slot_that_becomes_free() {
     let app = idle(unswept().slots(1)).await;
     let first = app.submit(job_of(300)).await;
@@ -464,20 +315,6 @@ async fn a_resumed_lane() {
 }
 
 #[tokio::test]
-async fn a_raised_limit_of_a_key() {
-    let app = idle(unswept()).await;
-    let limit = async |limit: u32| {
-        app.ask("PUT", "/concurrency-keys/model", json!({ "limit": limit })).await.expect(200)
-    };
-    limit(0).await;
-    let id = app.submit(with(job_of(1), json!({ "concurrency_key": "model" }))).await;
-
-    limit(1).await;
-
-    assert_starts(&app, &id).await;
-}
-
-#[tokio::test]
 async fn a_lane_without_its_rate_limit() {
     let app = idle(unswept()).await;
     let rate = json!({ "rate": { "per_second": 0.001 } });
@@ -517,21 +354,76 @@ async fn a_job_of_another_tenant() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_frees_a_key() {
+async fn accepting_a_batch() {
+    let app = idle(unswept().slots(2)).await;
+
+    let batch = json!({ "jobs": [job_of(1), job_of(1)] });
+    let answer = app.ask("POST", "/jobs:batch", batch).await.expect(200).json();
+
+    for result in answer["results"].as_array().unwrap() {
+        assert_starts(&app, result["job"]["id"].as_str().unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_raised_rate_limit() {
     let app = idle(unswept()).await;
-    let held = with(
-        job_of(1),
-        json!({
-            "lane": "default",
-            "concurrency_key": "model",
-            "start_by": (now() + TimeDelta::milliseconds(1500)).to_rfc3339(),
-        }),
-    );
-    app.given_lane(UNSERVED).await;
-    let first = app.submit(with(held, json!({ "lane": UNSERVED }))).await;
-    let behind = app.submit(with(job_of(1), json!({ "concurrency_key": "model" }))).await;
+    let rate = async |per_second: f64| {
+        let rate = json!({ "rate": { "per_second": per_second } });
+        app.ask("PATCH", "/lanes/default", rate).await.expect(200);
+    };
+    rate(0.001).await;
+    app.submit(job_of(1)).await;
+    let id = app.submit(job_of(1)).await;
 
-    app.until_state(&first, "failed").await;
+    rate(1000.0).await;
 
-    assert_starts(&app, &behind).await;
+    assert_starts(&app, &id).await;
+}
+
+#[tokio::test]
+async fn a_slot_that_a_time_out_frees() {
+    let app = idle(unswept().slots(1)).await;
+    let stuck = json!({ "timeout": 0.3, "max_attempts": 1 });
+    let first = app.submit(with(job_of(LONG), stuck)).await;
+    let second = app.submit(job_of(1)).await;
+
+    app.until_ended(&second).await;
+
+    let late = start_after(&app, &second, app.time_of(&first, "failed").await).await;
+    assert_in_time(late);
+}
+
+#[tokio::test]
+async fn dead_letters_that_are_redriven_together() {
+    let app = idle(unswept()).await;
+    let job = json!({ "name": "x", "params": { "fail": 1 }, "max_attempts": 1 });
+    let id = app.submit(job).await;
+    app.until_state(&id, "failed").await;
+
+    app.ask("POST", "/dead-letters:redrive", json!({})).await.expect(200);
+
+    app.until_state(&id, "completed").await;
+}
+
+/// The second death leaves it to a worker alone: one that is busy makes room,
+/// runs it, and goes on with the others.
+#[tokio::test]
+async fn a_second_death_and_the_end_of_the_job_that_ran_alone() {
+    let mut app = idle(unswept().slots(1)).await;
+    app.given_ledger_past_its_start().await;
+    let suspect = app.submit(job_of(LONG)).await;
+    app.until_state(&suspect, "running").await;
+    app.sql(&format!("UPDATE jobs SET deaths = 1 WHERE id = '{suspect}'")).await;
+    app.start_worker(&[]).await;
+
+    app.kill_worker(0).await;
+
+    app.within(Duration::from_secs(6), "a second attempt", async || {
+        (app.job(&suspect).await["attempt"] == 2).then_some(())
+    })
+    .await;
+    let next = app.submit(job_of(1)).await;
+    app.stop_job(&suspect).await;
+    assert_starts(&app, &next).await;
 }

@@ -187,20 +187,21 @@ impl Dispatcher {
     /// Claims until there is no room, or no lane that may hold work. Bells
     /// that no claim answered are given back.
     async fn fill_slots(&mut self, drain: &CancellationToken) {
-        if self.not_before.is_none_or(|not_before| not_before <= Instant::now()) {
-            self.not_before = None;
+        self.not_before.take_if(|not_before| *not_before <= Instant::now());
+        while self.not_before.is_none() && !drain.is_cancelled() {
             if let Some(isolating) = self.isolating {
                 self.isolate(isolating).await;
                 self.slots.collect();
-            }
-            while self.isolating.is_none()
-                && let Some(lane) = self.board.next()
+                if self.isolating.is_some() {
+                    break;
+                }
+            } else if let Some(lane) = self.board.next()
                 && self.slots.any_free()
-                && self.not_before.is_none()
-                && !drain.is_cancelled()
             {
                 self.claim(lane).await;
                 self.slots.collect();
+            } else {
+                break;
             }
         }
         for lane in 0..self.callers.len() {

@@ -15,6 +15,9 @@ use crate::leases::Leases;
 /// A statement that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// The entry is repeated at least so often: after an hour without, it is pruned.
+const LONGEST_PERIOD: Duration = Duration::from_mins(10);
+
 /// A worker as others see it.
 #[derive(Clone, Debug)]
 pub(crate) struct Registration {
@@ -51,6 +54,7 @@ impl Registration {
     /// Repeats the worker's entry every `period` until `stop`, except while attempts
     /// are held: then renewals do.
     pub(crate) async fn keep(self, period: Duration, stop: CancellationToken) {
+        let period = period.min(LONGEST_PERIOD);
         while stop.run_until_cancelled(sleep(period)).await.is_some() {
             if !self.leases.any_held()
                 && let Err(error) = self.register().await

@@ -86,8 +86,7 @@ pub(super) async fn accept(
                     FROM (
                         SELECT
                         FROM jobs
-                        WHERE jobs.lane = parts.lane
-                          AND jobs.tenant = parts.tenant
+                        WHERE jobs.lane || ' ' || jobs.tenant = parts.lane || ' ' || parts.tenant
                           AND jobs.state IN ('scheduled', 'queued')
                         LIMIT lanes.max_waiting
                     ) AS waiting

@@ -1,15 +1,15 @@
 //! Taking jobs to run.
 
-use std::mem;
+mod rows;
+
 use std::time::Duration;
 
-use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
 use super::StoreError;
-use super::row::{UnsentRow, millis, object, parsed, retry};
-use crate::domain::{Change, Claimed, Frees, JobId, LaneName, Lease, TenantName, WorkerId};
+use crate::domain::{Change, Claimed, Frees, LaneName, Lease, TenantName, WorkerId};
+use rows::{SightRow, read};
 
 /// What a worker asks for.
 #[derive(Clone, Debug)]
@@ -62,58 +62,6 @@ pub struct Unreadable {
     pub frees: Frees,
     /// What is wrong with it.
     pub error: StoreError,
-}
-
-/// What a claim sees, and a job if it took one: the first is on every row.
-struct SightRow {
-    first_tenant: Option<String>,
-    last_tenant: Option<String>,
-    any_isolated: bool,
-    next_start_s: Option<f64>,
-    outbox_id: Option<i64>,
-    name: Option<String>,
-    tool: Option<String>,
-    params: Option<Value>,
-    gpu_id: Option<i32>,
-    failures: Option<i32>,
-    max_attempts: Option<i32>,
-    timeout_ms: Option<i64>,
-    retry: Option<Value>,
-    is_keyed: Option<bool>,
-    traceparent: Option<String>,
-    job_id: Option<uuid::Uuid>,
-    seq: Option<i32>,
-    kind: Option<String>,
-    state: Option<String>,
-    attempt: Option<i32>,
-    created_at: Option<chrono::DateTime<chrono::Utc>>,
-    tenant: Option<String>,
-    xid: Option<i64>,
-    details: Option<Value>,
-}
-
-/// A claimed job.
-struct ClaimedRow {
-    outbox_id: i64,
-    name: String,
-    tool: String,
-    params: Value,
-    gpu_id: i32,
-    failures: i32,
-    max_attempts: i32,
-    timeout_ms: Option<i64>,
-    retry: Value,
-    is_keyed: bool,
-    traceparent: Option<String>,
-    job_id: uuid::Uuid,
-    seq: i32,
-    kind: String,
-    state: String,
-    attempt: i32,
-    created_at: chrono::DateTime<chrono::Utc>,
-    tenant: String,
-    xid: i64,
-    details: Value,
 }
 
 /// Leases claimable jobs of a lane to a worker, one at most for each GPU given:
@@ -235,14 +183,16 @@ pub(super) async fn claim(
                     SELECT tenant
                     FROM jobs
                     WHERE lane = $1 AND state = 'queued' AND NOT held_by_key AND deaths < 2
-                    ORDER BY tenant
+                    -- By the index that tells jobs apart: in one that does not, the dead
+                    -- entries of claimed jobs are passed again and again.
+                    ORDER BY tenant, rank DESC, id
                     LIMIT 1
                 ) AS first_tenant,
                 (
                     SELECT tenant
                     FROM jobs
                     WHERE lane = $1 AND state = 'queued' AND NOT held_by_key AND deaths < 2
-                    ORDER BY tenant DESC
+                    ORDER BY tenant DESC, rank, id DESC
                     LIMIT 1
                 ) AS last_tenant,
                 EXISTS (
@@ -298,102 +248,6 @@ pub(super) async fn claim(
     .fetch_all(connection)
     .await?;
     read(rows, &claim.lane)
-}
-
-fn read(rows: Vec<SightRow>, lane: &LaneName) -> Result<Claims, StoreError> {
-    let mut claims = Claims::default();
-    if let Some(row) = rows.first() {
-        claims.sight = row.sight(lane)?;
-    }
-    for mut row in rows.into_iter().filter_map(SightRow::claimed) {
-        claims.change.unsent.push(row.take_unsent(lane).try_into()?);
-        let lease = Lease { job_id: JobId(row.job_id), attempt: row.attempt };
-        let frees = if row.is_keyed { Frees::Key } else { Frees::Slot };
-        match row.into_job(lease, frees, lane.clone()) {
-            Ok(job) => claims.jobs.push(job),
-            Err(error) => claims.unreadable.push(Unreadable { lease, frees, error }),
-        }
-    }
-    Ok(claims)
-}
-
-impl SightRow {
-    fn sight(&self, lane: &LaneName) -> Result<Sight, StoreError> {
-        let tenants = match (&self.first_tenant, &self.last_tenant) {
-            (Some(first), Some(last)) => {
-                Some((parsed(first, lane, "tenant")?, parsed(last, lane, "tenant")?))
-            }
-            _ => None,
-        };
-        let next_start_in =
-            self.next_start_s.map(|s| Duration::try_from_secs_f64(s).unwrap_or_default());
-        Ok(Sight { tenants, any_isolated: self.any_isolated, next_start_in })
-    }
-
-    /// The claimed job; `None` if the row only tells what was seen.
-    fn claimed(self) -> Option<ClaimedRow> {
-        Some(ClaimedRow {
-            outbox_id: self.outbox_id?,
-            name: self.name?,
-            tool: self.tool?,
-            params: self.params?,
-            gpu_id: self.gpu_id?,
-            failures: self.failures?,
-            max_attempts: self.max_attempts?,
-            timeout_ms: self.timeout_ms,
-            retry: self.retry?,
-            is_keyed: self.is_keyed?,
-            traceparent: self.traceparent,
-            job_id: self.job_id?,
-            seq: self.seq?,
-            kind: self.kind?,
-            state: self.state?,
-            attempt: self.attempt?,
-            created_at: self.created_at?,
-            tenant: self.tenant?,
-            xid: self.xid?,
-            details: self.details?,
-        })
-    }
-}
-
-impl ClaimedRow {
-    /// The event and its row of the outbox, which the rest does not need.
-    fn take_unsent(&mut self, lane: &LaneName) -> UnsentRow {
-        UnsentRow {
-            outbox_id: self.outbox_id,
-            ring: None,
-            job_id: self.job_id,
-            seq: self.seq,
-            kind: mem::take(&mut self.kind),
-            state: mem::take(&mut self.state),
-            attempt: self.attempt,
-            created_at: self.created_at,
-            lane: lane.to_string(),
-            tenant: self.tenant.clone(),
-            xid: self.xid,
-            details: self.details.take(),
-        }
-    }
-
-    fn into_job(self, lease: Lease, frees: Frees, lane: LaneName) -> Result<Claimed, StoreError> {
-        let id = self.job_id;
-        Ok(Claimed {
-            lease,
-            lane,
-            tenant: parsed(&self.tenant, &id, "tenant")?,
-            name: self.name,
-            tool: parsed(&self.tool, &id, "tool")?,
-            params: object(self.params, &id, "params")?,
-            gpu_id: self.gpu_id,
-            failures: self.failures,
-            max_attempts: self.max_attempts,
-            timeout: self.timeout_ms.map(|ms| millis(ms, id)).transpose()?,
-            retry: retry(self.retry, id)?,
-            frees,
-            traceparent: self.traceparent,
-        })
-    }
 }
 
 /// A span of time as PostgreSQL takes it, to the microsecond.
