@@ -266,7 +266,8 @@ impl AcceptedRow {
 /// Whether a lock was not to be had in time. Nothing else here waits for one
 /// that is held for long.
 fn waited_in_vain(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == "55P03")
 }
 
 /// The jobs of a batch, turned into the columns that one statement takes.
