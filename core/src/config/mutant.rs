@@ -10,7 +10,8 @@ use std::sync::LazyLock;
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// Settling ends whichever attempt is the current one.
+    /// Settling ends whichever attempt is the current one, and a worker does not stop
+    /// an attempt that it has lost.
     NoFence,
     /// Settling ends an attempt also after it was taken away.
     SettleWithoutState,

@@ -38,18 +38,24 @@ pub(crate) async fn given_a_ledger() -> Given {
     }
 }
 
-/// The grace after a start of PostgreSQL is over once the server has lived so long.
+/// The same on a server whose grace after its start is over.
 pub(crate) async fn given_a_settled_server() -> Given {
     let given = given_a_ledger().await;
+    until_settled(&given.pool).await;
+    given
+}
+
+/// The grace after a start of PostgreSQL is over once the server has lived so long.
+pub(crate) async fn until_settled(pool: &PgPool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
         let is_settled: bool =
             sqlx::query_scalar("SELECT pg_postmaster_start_time() < now() - interval '10 s'")
-                .fetch_one(&given.pool)
+                .fetch_one(pool)
                 .await
                 .unwrap();
         if is_settled {
-            return given;
+            return;
         }
         assert!(tokio::time::Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -1,9 +1,11 @@
 use std::time::Duration;
 
-use jetlane_core::domain::{JobState, TenantName};
-use jetlane_core::store::Held;
+use jetlane_core::domain::{JobState, LaneName, TenantName};
+use jetlane_core::store::{Claim, Held, Ledger, connect, migrate};
+use jetlane_devstack::{Data, Postgres, Settings};
+use tokio::time::timeout;
 
-use crate::given::{LEASE, a_worker, given_a_settled_server, job, rung};
+use crate::given::{LEASE, a_worker, given_a_settled_server, job, rung, settings, until_settled};
 
 const SILENCE: Duration = Duration::from_secs(4);
 
@@ -73,4 +75,51 @@ async fn a_lost_job_whose_end_was_asked_for_is_cancelled() {
     given.ledger.reap(SILENCE).await.map(drop).unwrap();
 
     assert_eq!(given.find(id).await.state, JobState::Cancelled);
+}
+
+/// A server of its own: none of its sessions can commit for a while.
+#[tokio::test]
+async fn while_the_ledger_does_not_commit_nobody_is_taken_for_dead() {
+    let own = Settings::from_env().unwrap().without_given();
+    let server = Postgres::start(&own, &Data::Temporary).await.unwrap();
+    migrate(server.admin_url()).await.unwrap();
+    let pool = connect(&settings(server.admin_url(), 4)).await.unwrap();
+    let ledger = Ledger::new(pool.clone());
+    let worker = a_worker();
+    ledger.register_worker(worker, 1).await.unwrap();
+    let kept = job("kept");
+    drop(ledger.accept(vec![kept.clone()]).await.unwrap());
+    let claim = Claim {
+        lane: LaneName::default(),
+        worker,
+        shares: vec![(TenantName::default(), 1)],
+        gpu_ids: vec![0],
+        lease: LEASE,
+    };
+    assert_eq!(ledger.claim(&claim).await.unwrap().jobs.len(), 1);
+    until_settled(&pool).await;
+
+    // Commits wait for a standby that does not exist.
+    for statement in
+        ["ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()"]
+    {
+        sqlx::query(statement).execute(&pool).await.unwrap();
+    }
+    let a_moment = Duration::from_secs(1);
+    let until_stuck =
+        async { while timeout(a_moment, ledger.register_worker(a_worker(), 1)).await.is_ok() {} };
+    timeout(Duration::from_secs(20), until_stuck).await.unwrap();
+    let reaped = ledger.reap(SILENCE).await;
+
+    assert!(reaped.is_err_and(|error| error.is_unavailable()));
+    let job = ledger.find(&TenantName::default(), kept.id).await.unwrap().unwrap();
+    assert_eq!(job.state, JobState::Running);
+
+    for statement in ["ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()"] {
+        sqlx::query(statement).execute(&pool).await.unwrap();
+    }
+    let reaped = ledger.reap(SILENCE).await.unwrap();
+    assert_eq!(reaped.change.events().count(), 1, "it was silent all the same");
+    ledger.close().await;
+    server.stop().await.unwrap();
 }

@@ -115,9 +115,11 @@ impl FaultKind {
             | Self::ClockAhead
             | Self::ClockBack => 0..1,
             Self::WorkerKilled | Self::EdgeKilled | Self::PostgresRestarted => 300..3_000,
-            // Longer than a lease, and than a worker may be silent.
-            // Or than NATS waits before it flushes.
-            Self::WorkerZombie | Self::NatsFsyncFailed => 6_000..9_000,
+            // Longer than a lease, than a worker may be silent, and than its attempts
+            // take; not until they have been made up for elsewhere.
+            Self::WorkerZombie => 6_000..7_500,
+            // Longer than NATS waits before it flushes.
+            Self::NatsFsyncFailed => 6_000..9_000,
             Self::EdgeFrozen => 3_000..12_000,
             // Longer than the servers' idle limits.
             Self::FunctionsFrozen => 9_000..14_000,

@@ -69,8 +69,9 @@ const LONG: Range<u64> = 1_200..1_500;
 /// and under way once more elsewhere.
 const UNTIL_TAKEN: Range<u64> = 4_000..5_000;
 
-/// How many of a frozen worker's jobs are cancelled meanwhile: whoever finds the
-/// worker dead ends them at once, in the place of the attempt that it still has.
+/// How many of a frozen worker's jobs are cancelled meanwhile, half of them at
+/// most: whoever finds the worker dead ends them at once, in the place of the
+/// attempt that it still has. The others run elsewhere when it thaws.
 const CANCELLED: usize = 2;
 
 /// SIGSTOP of a worker that runs attempts, for longer than it may be silent.
@@ -94,7 +95,9 @@ impl Fault for Zombie {
             until_busy(ground, worker, UNTIL_TAKEN).await;
             let life = worker.latest();
             life.freeze();
-            for job in running(ground, worker).await.into_iter().take(CANCELLED) {
+            let held = running(ground, worker).await;
+            let cancelled = CANCELLED.min(held.len() / 2);
+            for job in held.into_iter().take(cancelled) {
                 ground.clients.cancel_by_name(job.id, &job.name, &mut self.rng).await;
             }
             self.before = life.superseded();
