@@ -8,6 +8,7 @@
 use sqlx::PgConnection;
 
 use super::StoreError;
+use super::pool::LOCK_TIMEOUT;
 use super::row::lane;
 use crate::domain::{Change, ConcurrencyLimit, JobId, TenantName, Unsent};
 
@@ -278,9 +279,12 @@ async fn lock(connection: &mut PgConnection, keys: &Columns) -> Result<(), Store
             FROM UNNEST($1::text[], $2::text[]) AS key (tenant, name)
             ORDER BY number
         ) AS locks
+        -- Whatever an accept before us waited for its idempotency keys.
+        WHERE (SELECT set_config('lock_timeout', $3, true)) IS NOT NULL
         "#,
         &keys.tenants,
         &keys.names,
+        LOCK_TIMEOUT,
     )
     .execute(connection)
     .await?;

@@ -32,6 +32,9 @@ pub struct PoolSettings {
 /// the freeze may have come while the connection was on its way back.
 pub const RESTED: Duration = Duration::from_secs(1);
 
+/// How long a statement waits for a lock unless it says otherwise.
+pub(super) const LOCK_TIMEOUT: &str = "4s";
+
 /// A connection that takes longer to answer is given up: its peer may be gone
 /// without a word.
 const SIGN_OF_LIFE_LIMIT: Duration = Duration::from_millis(500);
@@ -58,7 +61,7 @@ pub fn connect_lazy(settings: &PoolSettings) -> Result<PgPool, StoreError> {
     // A statement that hangs must not hold a connection, or a row, for ever.
     let options = options.application_name(settings.application_name).options([
         ("statement_timeout", "5s"),
-        ("lock_timeout", "4s"),
+        ("lock_timeout", LOCK_TIMEOUT),
         ("idle_in_transaction_session_timeout", "10s"),
         // Accepted means on disk, whatever the database's own default is.
         ("synchronous_commit", "on"),
