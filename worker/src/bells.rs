@@ -5,7 +5,6 @@ use jetlane_core::domain::LaneName;
 use jetlane_core::messaging::{Bell, Bells, Messaging, MessagingError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Pauses;
 use crate::board::Verdict;
@@ -39,18 +38,17 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Listens until `stop`. A request for a bell that is under way is not
-    /// taken back before: its bell would be lost to other workers for a while.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
-        stop.run_until_cancelled(Box::pin(self.listen())).await;
-    }
-
-    async fn listen(&mut self) {
+    /// Listens until the dispatcher has ended. Whoever drains hears no bell
+    /// that another worker could.
+    pub(crate) async fn run(mut self) {
         let mut link = self.messaging.link();
         let mut pauses = Pauses::new();
         loop {
-            let Ok(generation) = link.wait_for(|link| link.is_up).await.map(|up| up.generation)
-            else {
+            let generation = tokio::select! {
+                up = link.wait_for(|link| link.is_up) => up.map(|up| up.generation),
+                () = dismissed(self.is_wanted.clone()) => return,
+            };
+            let Ok(generation) = generation else {
                 return;
             };
             let attended = tokio::select! {
@@ -71,10 +69,17 @@ impl Listener {
     async fn attend(&mut self, pauses: &mut Pauses) -> Result<(), MessagingError> {
         let mut bells = Bells::new(self.messaging.clone(), self.lane.clone());
         loop {
-            if self.is_wanted.wait_for(|is_wanted| *is_wanted).await.is_err() {
-                return Ok(());
+            let dismissed = dismissed(self.is_wanted.clone());
+            tokio::pin!(dismissed);
+            tokio::select! {
+                biased;
+                () = &mut dismissed => return Ok(()),
+                _ = self.is_wanted.wait_for(|is_wanted| *is_wanted) => {}
             }
-            let heard = bells.wait().await?;
+            let heard = tokio::select! {
+                heard = bells.wait() => heard?,
+                () = &mut dismissed => return bells.withdraw().await,
+            };
             pauses.reset();
             let Some(bell) = heard else { continue };
             // At once, before looking for more bells: a job waits.
@@ -121,4 +126,9 @@ impl Listener {
         self.calls.send(Call { lane: self.place, verdict }).await.ok()?;
         answer.await.ok()
     }
+}
+
+/// Ends when the dispatcher has.
+async fn dismissed(mut is_wanted: watch::Receiver<bool>) {
+    while is_wanted.changed().await.is_ok() {}
 }

@@ -114,7 +114,7 @@ pub async fn run(
     tracing::info!(poll_interval = ?config.poll_interval, "worker running");
 
     let result = tokio::select! {
-        result = work(&config, id, &bench, &shutdown, &stop) => result,
+        result = work(&config, id, &bench, &shutdown) => result,
         () = keeper.ended() => Err(anyhow!("the lease thread ended")),
         error = panicked(&mut parts) => Err(error),
     };
@@ -133,14 +133,12 @@ pub async fn run(
 }
 
 /// Claims and runs jobs until `shutdown` drains and the last attempt has
-/// ended, or some time after it aborts. Bells are heard until then, to be
-/// given back.
+/// ended, or some time after it aborts.
 async fn work(
     config: &WorkerConfig,
     worker: WorkerId,
     bench: &Arc<Workbench>,
     shutdown: &Shutdown,
-    stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     if config.slots == 0 {
         tracing::warn!("there is no GPU: nothing is claimed, only duties are carried out");
@@ -167,13 +165,14 @@ async fn work(
             calls: line.calls,
             metrics: bench.metrics.clone(),
         };
-        listening.spawn(listener.run(stop.clone()));
+        listening.spawn(listener.run());
     }
     let mut dispatching = JoinSet::new();
     dispatching.spawn(dispatcher.run(shutdown.drain.clone()));
 
     let until_drained = async {
         let ended = dispatching.join_next().await.transpose();
+        while listening.join_next().await.is_some() {}
         attempts.close();
         attempts.wait().await;
         ended.context("the dispatcher panicked").map(|_| ())

@@ -1,13 +1,16 @@
 //! Hearing doorbells.
 //!
-//! Fetch-style: one request at a time, and each is read to its end. An open
-//! message stream that nobody polls would go on taking bells in the
-//! background, and other workers would not hear them.
+//! Fetch-style: one request at a time, and each is read to its end or taken
+//! back. An open message stream that nobody polls would go on taking bells in
+//! the background, and other workers would not hear them.
 
 use std::time::Duration;
 
-use async_nats::jetstream::{AckKind, Message, consumer::PullConsumer};
+use async_nats::jetstream::consumer::{PullConsumer, pull::BatchConfig};
+use async_nats::jetstream::{AckKind, Message};
+use async_nats::{StatusCode, Subscriber};
 use futures_util::StreamExt;
+use tokio::time::timeout;
 
 use super::error::Cause;
 use super::{Messaging, MessagingError};
@@ -15,6 +18,9 @@ use crate::domain::LaneName;
 
 /// How long one request waits for a bell.
 const WAIT: Duration = Duration::from_secs(20);
+
+/// NATS says that time is up; it is believed dead so much later.
+const SLACK: Duration = Duration::from_secs(5);
 
 /// At most so many bells are taken at once; the stream keeps fewer per lane.
 const MAX_BELLS: usize = 64;
@@ -48,16 +54,19 @@ pub struct Bells {
     messaging: Messaging,
     lane: LaneName,
     consumer: Option<PullConsumer>,
+    /// Where the answer to the open request comes in.
+    inbox: Option<Subscriber>,
 }
 
 impl Bells {
     /// The bells of a lane. Nothing is asked of NATS yet.
     #[must_use]
     pub fn new(messaging: Messaging, lane: LaneName) -> Self {
-        Self { messaging, lane, consumer: None }
+        Self { messaging, lane, consumer: None, inbox: None }
     }
 
-    /// Waits for a bell; `None` if none rang for a while.
+    /// Waits for a bell; `None` if none rang for a while. Whoever stops waiting
+    /// before must [`Self::withdraw`].
     ///
     /// # Errors
     ///
@@ -93,21 +102,45 @@ impl Bells {
         Ok(bells)
     }
 
+    /// Takes the open request back. A bell that was on its way to it is lost:
+    /// the lane is rung once more, for others.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::wait`]; then others hear of the lane when the bell rings
+    /// again, or look by themselves.
+    pub async fn withdraw(&mut self) -> Result<(), MessagingError> {
+        let Some(mut inbox) = self.inbox.take() else { return Ok(()) };
+        // Not left to its drop, which comes some time later: NATS must know
+        // before the bell rings that nobody is here.
+        inbox.unsubscribe().await.map_err(|error| self.failed(error.into()))?;
+        self.messaging.ring(&self.lane, None).await.map_err(|error| self.failed(error.into()))?;
+        Ok(())
+    }
+
     async fn hear(&mut self) -> Result<Option<Bell>, MessagingError> {
         let consumer = self.consumer().await?;
-        // No heartbeat: async-nats 0.51 falls asleep over the first one and
-        // does not see the bell that follows.
-        let mut batch = consumer
-            .batch()
-            .max_messages(1)
-            .expires(WAIT)
-            .messages()
-            .await
-            .map_err(|error| self.failed(error.into()))?;
-        match batch.next().await {
-            Some(Ok(message)) => Ok(Some(Bell(message))),
-            Some(Err(error)) => Err(self.failed(error)),
-            None => Ok(None),
+        let inbox = self.messaging.client.new_inbox();
+        let subscribed = self.messaging.client.subscribe(inbox.clone()).await;
+        self.inbox = Some(subscribed.map_err(|error| self.failed(error.into()))?);
+        let request = BatchConfig { batch: 1, expires: Some(WAIT), ..BatchConfig::default() };
+        let asked = consumer.request_batch(request, inbox.into()).await;
+        asked.map_err(|error| self.failed(error.into()))?;
+
+        let Some(answers) = &mut self.inbox else { return Ok(None) };
+        let answer = timeout(WAIT + SLACK, answers.next()).await;
+        self.inbox = None;
+        let Ok(Some(message)) = answer else { return Ok(None) };
+        match message.status {
+            None | Some(StatusCode::OK) => {
+                let context = self.messaging.jetstream.clone();
+                Ok(Some(Bell(Message { message, context })))
+            }
+            Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND) => Ok(None),
+            Some(status) => {
+                let why = message.description.unwrap_or_default();
+                Err(self.failed(format!("{status} {why}").into()))
+            }
         }
     }
 

@@ -268,7 +268,8 @@ async fn the_quarantine_of_the_holder_of_a_key() {
 
 #[tokio::test]
 async fn the_drain_of_the_worker_of_a_beaten_holder_of_a_key() {
-    let mut app = idle(unswept().slots(1).var("DRAIN_GRACE", "0.1")).await;
+    // With room for more, it listens to bells.
+    let mut app = idle(unswept().slots(4).var("DRAIN_GRACE", "0.1")).await;
     let first = app.submit(with(job_of(LONG), json!({ "concurrency_key": "k" }))).await;
     app.until_state(&first, "running").await;
     let better =
