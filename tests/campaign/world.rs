@@ -6,7 +6,6 @@ mod gauges;
 mod launch;
 mod ledger;
 mod member;
-mod proxy;
 mod servers;
 
 use std::collections::HashSet;
@@ -25,7 +24,6 @@ use tokio::time::{Instant, sleep};
 pub(crate) use gauges::{Pressure, keep_gauges};
 pub(crate) use launch::Launch;
 pub(crate) use member::{Incarnation, Member, Role};
-pub(crate) use proxy::{Proxy, Weather};
 pub(crate) use servers::Servers;
 use servers::Storage;
 

@@ -35,6 +35,7 @@ mod relay;
 mod repeating;
 mod resuming;
 mod retries;
+mod severed;
 mod sharing;
 mod shutdown;
 mod slots;

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
+use jetlane_tests::{Proxy, Weather};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::{Fault, FaultKind, Felt};
 use crate::campaign::Ground;
-use crate::world::{Member, Proxy, Weather, World};
+use crate::world::{Member, World};
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use jetlane_tests::{Crashes, Instance, PATIENCE, Process};
+use jetlane_tests::{Crashes, Instance, PATIENCE, Process, Proxy, Weather};
 use rustix::process::Signal;
 
+use super::Launch;
 use super::gauges::Gauge;
-use super::servers::{Servers, at};
-use super::{Launch, Proxy, Weather};
+use super::servers::Servers;
 
 /// How often a starting process is looked at.
 const POLL: Duration = Duration::from_millis(20);
@@ -97,8 +97,6 @@ pub(crate) struct Member {
     launch: Launch,
     /// What a function fills.
     instance: Option<Arc<Instance>>,
-    database_url: String,
-    nats_url: String,
     /// Oldest first.
     lives: Mutex<Vec<Arc<Incarnation>>>,
 }
@@ -132,13 +130,11 @@ impl Member {
         launch: &Launch,
         servers: &Servers,
     ) -> anyhow::Result<Self> {
-        let to_postgres = Proxy::start(servers.postgres_address()?).await?;
-        let to_nats = Proxy::start(servers.nats_address()?).await?;
+        let to_postgres = Proxy::before(&servers.database_url).await?;
+        let to_nats = Proxy::before(&servers.nats_url).await?;
         let this = Self {
             role,
             name: format!("{}-{number}", role.as_str()),
-            database_url: at(&servers.database_url, to_postgres.address())?,
-            nats_url: at(&servers.nats_url, to_nats.address())?,
             to_postgres,
             to_nats,
             launch: launch.clone(),
@@ -157,7 +153,7 @@ impl Member {
     /// If it ends, or does not listen in time; its log says why.
     pub(crate) async fn start_again(&self) -> anyhow::Result<()> {
         let name = format!("{}.{}", self.name, self.lives.lock().unwrap().len() + 1);
-        let command = self.launch.command(self.role, &self.database_url, &self.nats_url);
+        let command = self.launch.command(self.role, self.to_postgres.url(), self.to_nats.url());
         let crashes = Crashes::new();
         let folder = self.launch.folder();
         let process = match &self.instance {

@@ -1,7 +1,6 @@
 //! PostgreSQL and NATS, ours to break.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -123,44 +122,5 @@ impl Servers {
         nats.start_again().await?;
         self.postgres.lock().await.start_again().await?;
         Ok(())
-    }
-
-    /// Where PostgreSQL listens.
-    pub(crate) fn postgres_address(&self) -> anyhow::Result<SocketAddr> {
-        Ok(address_in(&self.database_url)?.parse()?)
-    }
-
-    /// Where NATS listens.
-    pub(crate) fn nats_address(&self) -> anyhow::Result<SocketAddr> {
-        Ok(address_in(&self.nats_url)?.parse()?)
-    }
-}
-
-/// The host and port of a URL of ours.
-fn address_in(url: &str) -> anyhow::Result<&str> {
-    let (_, rest) = url.split_once("://").context("a URL has a scheme")?;
-    let authority = rest.split('/').next().unwrap_or(rest);
-    Ok(authority.rsplit('@').next().unwrap_or(authority))
-}
-
-/// `url`, but at another address.
-pub(super) fn at(url: &str, address: SocketAddr) -> anyhow::Result<String> {
-    Ok(url.replacen(address_in(url)?, &address.to_string(), 1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_address_is_replaced() {
-        let address = "127.0.0.1:9".parse().unwrap();
-        let cases = [
-            ("postgresql://u@127.0.0.1:5/d", "postgresql://u@127.0.0.1:9/d"),
-            ("nats://127.0.0.1:4222", "nats://127.0.0.1:9"),
-        ];
-        for (url, expected) in cases {
-            assert_eq!(at(url, address).unwrap(), expected);
-        }
     }
 }

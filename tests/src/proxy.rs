@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 /// How a proxy carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Weather {
+pub enum Weather {
     /// At once.
     #[default]
     Clear,
@@ -44,39 +44,59 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// One proxy. Dropping it ends its connections.
 #[derive(Debug)]
-pub(crate) struct Proxy {
-    address: SocketAddr,
+pub struct Proxy {
+    url: String,
     weather: watch::Sender<Weather>,
     touched: Arc<AtomicU64>,
     _accepting: JoinSet<()>,
 }
 
 impl Proxy {
-    /// A proxy to `server` on a port of its own.
-    pub(crate) async fn start(server: SocketAddr) -> io::Result<Self> {
+    /// A proxy to the server of a URL, on a port of its own.
+    ///
+    /// # Errors
+    ///
+    /// If no port can be had, or the URL names no address of a server.
+    pub async fn before(url: &str) -> io::Result<Self> {
+        let server = address_in(url).and_then(|address| address.parse().ok());
+        let server = server.ok_or_else(|| io::Error::other(format!("no address in {url}")))?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
         let (weather, heard) = watch::channel(Weather::Clear);
         let touched = Arc::new(AtomicU64::new(0));
+        let url = at(url, listener.local_addr()?);
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, server, heard, Arc::clone(&touched)));
-        Ok(Self { address, weather, touched, _accepting: accepting })
+        Ok(Self { url, weather, touched, _accepting: accepting })
     }
 
-    /// Where the process connects.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// The URL that leads through it.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Changes the weather.
-    pub(crate) fn set(&self, weather: Weather) {
+    pub fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
     }
 
     /// How often a connection felt the weather so far.
-    pub(crate) fn touched(&self) -> u64 {
+    #[must_use]
+    pub fn touched(&self) -> u64 {
         self.touched.load(Ordering::Relaxed)
     }
+}
+
+/// The host and port of a URL.
+fn address_in(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next().unwrap_or(rest);
+    Some(authority.rsplit('@').next().unwrap_or(authority))
+}
+
+/// `url`, but at another address.
+fn at(url: &str, address: SocketAddr) -> String {
+    address_in(url).map_or_else(String::new, |old| url.replacen(old, &address.to_string(), 1))
 }
 
 async fn accept(
@@ -278,10 +298,14 @@ mod tests {
 
     async fn given_line() -> (Proxy, TcpStream, JoinSet<()>) {
         let (server, tasks) = given_echo().await;
-        let proxy = Proxy::start(server).await.unwrap();
-        let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+        let proxy = Proxy::before(&format!("echo://{server}")).await.unwrap();
+        let mut client = connect(&proxy).await;
         assert_eq!(echo(&mut client).await.unwrap(), 1);
         (proxy, client, tasks)
+    }
+
+    async fn connect(proxy: &Proxy) -> TcpStream {
+        TcpStream::connect(address_in(proxy.url()).unwrap()).await.unwrap()
     }
 
     async fn echo(client: &mut TcpStream) -> io::Result<u8> {
@@ -294,6 +318,13 @@ mod tests {
     async fn is_silent(client: &mut TcpStream) -> bool {
         let mut byte = [0];
         timeout(BRIEFLY, client.read(&mut byte)).await.is_err()
+    }
+
+    #[test]
+    fn only_the_address_of_a_url_is_replaced() {
+        let address = "127.0.0.1:9".parse().unwrap();
+        assert_eq!(at("postgresql://u@127.0.0.1:5/d", address), "postgresql://u@127.0.0.1:9/d");
+        assert_eq!(at("nats://127.0.0.1:4222", address), "nats://127.0.0.1:9");
     }
 
     #[tokio::test]
@@ -319,7 +350,7 @@ mod tests {
 
         client.write_all(&[1]).await.unwrap();
         assert!(is_silent(&mut client).await);
-        let mut next = TcpStream::connect(proxy.address()).await.unwrap();
+        let mut next = connect(&proxy).await;
         assert_eq!(echo(&mut next).await.unwrap(), 1);
     }
 
