@@ -44,6 +44,7 @@ pub(crate) struct Campaign {
     folder: PathBuf,
     /// What goes wrong in it.
     kinds: Vec<FaultKind>,
+    left_out: Vec<String>,
     /// Hears the feed, and looks at the processes.
     beside: JoinSet<()>,
 }
@@ -67,6 +68,7 @@ impl Campaign {
         args: &Args,
         seed: u64,
         kinds: Vec<FaultKind>,
+        left_out: Vec<String>,
         folder: PathBuf,
     ) -> anyhow::Result<Self> {
         let history = Arc::new(History::new(&folder.join("history.jsonl"))?);
@@ -84,7 +86,7 @@ impl Campaign {
             bail!("not every watcher had a first frame within {BEGIN_LIMIT:?}");
         }
         let ground = Ground::new(world, history, Arc::clone(&feed), http, seed, args.idempotency);
-        Ok(Self { ground, watchers, pressure, folder, kinds, beside })
+        Ok(Self { ground, watchers, pressure, folder, kinds, left_out, beside })
     }
 
     /// Submits jobs and breaks things for as long as was asked for.
@@ -107,7 +109,7 @@ impl Campaign {
 
     /// Lets everything come to rest, ends the product, and checks.
     async fn judge(mut self, args: &Args, seed: u64, done: Vec<Done>) -> anyhow::Result<Report> {
-        let Self { ground, watchers, pressure, folder, kinds, beside } = &mut self;
+        let Self { ground, watchers, pressure, folder, kinds, left_out, beside } = &mut self;
         let (quiet, ledger) = quiesce::come_to_rest(ground, watchers).await?;
         ground.read_stream().await.context("cannot read the stream of events")?;
         beside.shutdown().await;
@@ -117,7 +119,9 @@ impl Campaign {
 
         let evidence = Evidence {
             kinds: kinds.clone(),
+            left_out: left_out.clone(),
             submissions: ground.history.submissions(),
+            wholes: ground.history.wholes(),
             blamed: ground.history.blamed(),
             ledger,
             watched: watchers.logs.iter().map(|log| log.watched()).collect(),
@@ -144,11 +148,11 @@ async fn carry_out_whole(args: &Args, seed: u64) -> anyhow::Result<Report> {
     std::fs::create_dir(&folder).context("cannot make a folder for logs")?;
     eprintln!("campaign: logs and history are in {}", folder.display());
     let (kinds, left_out) = args.kinds()?;
-    for what in left_out {
+    for what in &left_out {
         eprintln!("campaign: left out: {what}");
     }
 
-    let campaign = Campaign::raise(args, seed, kinds, folder).await?;
+    let campaign = Campaign::raise(args, seed, kinds, left_out, folder).await?;
     let done = campaign.rage(args, seed).await?;
     campaign.judge(args, seed, done).await
 }

@@ -6,6 +6,7 @@
 
 mod accepted;
 mod commits;
+mod due;
 mod felt;
 mod keys;
 mod ledger;
@@ -13,6 +14,7 @@ mod leftovers;
 mod paths;
 mod processes;
 mod streams;
+mod wholes;
 
 #[cfg(test)]
 mod given;
@@ -35,7 +37,11 @@ use crate::world::Incarnation;
 pub(crate) struct Evidence {
     /// What was to go wrong, over and over.
     pub(crate) kinds: Vec<FaultKind>,
+    /// What this machine lacks for the other kinds.
+    pub(crate) left_out: Vec<String>,
     pub(crate) submissions: Vec<Submission>,
+    /// The numbers of those that were to be accepted together or not at all.
+    pub(crate) wholes: Vec<Vec<u32>>,
     /// What clients saw that must not be.
     pub(crate) blamed: Vec<Violation>,
     pub(crate) ledger: Ledger,
@@ -57,6 +63,8 @@ pub(crate) fn check(evidence: &Evidence) -> Vec<Violation> {
     let mut violations = evidence.blamed.clone();
     violations.extend(accepted::check(submissions, ledger));
     violations.extend(commits::check(submissions, ledger));
+    violations.extend(due::check(submissions, ledger));
+    violations.extend(wholes::check(&evidence.wholes, ledger));
     violations.extend(paths::check(ledger));
     violations.extend(keys::check(ledger));
     for watched in &evidence.watched {

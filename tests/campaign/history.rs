@@ -49,6 +49,16 @@ pub(crate) enum Cancel {
     TooLate,
 }
 
+/// What became of another chance for a failed job, as far as its client knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Redrive {
+    NotAsked,
+    /// Asked, but no answer told anything.
+    Unknown,
+    /// Answered with success.
+    Done,
+}
+
 /// A job that a client wanted, and what it knows of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Submission {
@@ -57,6 +67,7 @@ pub(crate) struct Submission {
     /// Every id that an answer has given; one, if all is well.
     pub(crate) ids: Vec<Uuid>,
     pub(crate) cancel: Cancel,
+    pub(crate) redrive: Redrive,
 }
 
 /// All that clients know.
@@ -74,6 +85,10 @@ struct State {
     /// With the worker, if one had it.
     ended: HashMap<Uuid, Option<String>>,
     recovery: Option<Recovery>,
+    /// Something is made to go wrong.
+    is_stormy: bool,
+    /// The numbers of those that were to be accepted together or not at all.
+    wholes: Vec<Vec<u32>>,
     blamed: Vec<Violation>,
 }
 
@@ -114,6 +129,7 @@ impl History {
             standing: Standing::Open,
             ids: Vec::new(),
             cancel: Cancel::NotAsked,
+            redrive: Redrive::NotAsked,
         });
         plan
     }
@@ -160,6 +176,33 @@ impl History {
         self.state.lock().unwrap().submissions[n as usize].cancel = cancel;
     }
 
+    /// What became of another chance.
+    pub(crate) fn redriven(&self, n: u32, redrive: Redrive) {
+        self.state.lock().unwrap().submissions[n as usize].redrive = redrive;
+    }
+
+    /// These are submitted to be accepted together or not at all.
+    pub(crate) fn begin_whole(&self, numbers: Vec<u32>) {
+        self.state.lock().unwrap().wholes.push(numbers);
+    }
+
+    /// Those that were to be accepted together or not at all.
+    pub(crate) fn wholes(&self) -> Vec<Vec<u32>> {
+        self.state.lock().unwrap().wholes.clone()
+    }
+
+    /// Something is about to go wrong.
+    pub(crate) fn breaks(&self) {
+        self.state.lock().unwrap().is_stormy = true;
+    }
+
+    /// Whether nothing is wrong, and all has recovered from what was.
+    pub(crate) fn is_calm(&self) -> bool {
+        let state = self.state.lock().unwrap();
+        let is_whole = |recovery: &Recovery| recovery.so_far().is_whole();
+        !state.is_stormy && state.recovery.as_ref().is_none_or(is_whole)
+    }
+
     /// A watcher has read of a job's end.
     pub(crate) fn ended(&self, job: Uuid, worker: Option<&str>) {
         let mut state = self.state.lock().unwrap();
@@ -184,6 +227,7 @@ impl History {
         let open = state.by_job.iter().filter(is_open).map(|(job, _)| *job).collect();
         let awaited = Awaited { open, edges, workers };
         state.recovery = Some(Recovery::new(Instant::now(), awaited));
+        state.is_stormy = false;
     }
 
     /// Waits until all is as it was.

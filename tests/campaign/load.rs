@@ -1,6 +1,7 @@
 //! Clients: jobs submitted at a set rate whatever becomes of them, and what
 //! clients do besides.
 
+mod batch;
 mod call;
 mod clients;
 mod follow;
@@ -21,6 +22,9 @@ pub(crate) use plan::{Fate, Plan, number};
 /// product, would be what is tested.
 const MOST: usize = 2_000;
 
+/// One client in so many submits a batch.
+const BATCH_ROUND: u32 = 100;
+
 /// Submits jobs at `rate` a second until told to stop, then waits for those
 /// under way.
 pub(crate) async fn keep_submitting(
@@ -31,12 +35,20 @@ pub(crate) async fn keep_submitting(
     let mut ticks = interval(Duration::from_secs(1) / rate.get());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut under_way = JoinSet::new();
+    let mut round = 0_u32;
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             _ = ticks.tick(), if under_way.len() < MOST => {
                 let clients = Arc::clone(&clients);
-                under_way.spawn(async move { clients.drive().await });
+                round = (round + 1) % BATCH_ROUND;
+                if round == 0 {
+                    under_way.spawn(async move { clients.drive_batch().await });
+                } else {
+                    under_way.spawn(async move {
+                        clients.drive().await;
+                    });
+                }
             }
             Some(_) = under_way.join_next(), if !under_way.is_empty() => {}
         }

@@ -100,6 +100,7 @@ impl Report {
             "violations": violations.len(),
             "faults": faults.iter().map(|(kind, felt)| (*kind, felt.times)).collect::<BTreeMap<_, _>>(),
             "kinds": evidence.kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(),
+            "left_out": evidence.left_out,
             "faults_in_all": faults.values().map(|felt| felt.times).sum::<u64>(),
             "second_attempts": jobs.values().filter(|job| job.attempt > 1).count(),
             "zombies_rejected": zombies_rejected(&evidence.lives),
@@ -159,8 +160,9 @@ impl Report {
         }
         println!();
         if let Value::Object(figures) = &self.figures {
-            for (name, value) in
-                figures.iter().filter(|(name, _)| !["faults", "kinds"].contains(&name.as_str()))
+            for (name, value) in figures
+                .iter()
+                .filter(|(name, _)| !["faults", "kinds", "left_out"].contains(&name.as_str()))
             {
                 println!("{name:<24} {value}");
             }

@@ -31,7 +31,10 @@ pub(crate) enum Invariant {
     Told,
     /// What was committed is told: NATS hears of every event.
     Announced,
-    /// A failure that is not the job's own charges nothing.
+    /// No attempt begins before its job is due.
+    Due,
+    /// A failure that is not the job's own charges nothing, and who can reach the
+    /// ledger is not taken for dead.
     Charged,
     /// Processes end only when told to, in good order and in time; none panics.
     Processes,

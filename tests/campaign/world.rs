@@ -137,6 +137,22 @@ impl World {
         lives.filter_map(|life| life.worker_id()).collect()
     }
 
+    /// Whether PostgreSQL commits only what a replica has, of which there is none.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub(crate) async fn wait_for_replica(&self, is_on: bool) -> Result<(), sqlx::Error> {
+        let change = if is_on {
+            "ALTER SYSTEM SET synchronous_standby_names = 'nobody'"
+        } else {
+            "ALTER SYSTEM RESET synchronous_standby_names"
+        };
+        sqlx::query(change).execute(&self.ledger).await?;
+        sqlx::query("SELECT pg_reload_conf()").execute(&self.ledger).await?;
+        Ok(())
+    }
+
     async fn until_ready(&self, http: &Client) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_LIMIT;
         while !self.is_ready(http).await.unwrap_or(false) {

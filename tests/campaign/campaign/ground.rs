@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,8 +28,6 @@ pub(crate) struct Ground {
     pub(crate) clients: Arc<Clients>,
     /// What NATS is told.
     pub(crate) feed: Arc<Feed>,
-    /// How many milliseconds the ledger's clock is ahead.
-    pub(crate) ledger_offset: AtomicI64,
     /// The connections that functions had when they came to rest the last time.
     functions_left: Mutex<Connections>,
 }
@@ -51,15 +49,9 @@ impl Ground {
             idempotency,
             door: Door::Edges,
             troubles: Arc::default(),
+            ledger_offset: Arc::default(),
         });
-        Self {
-            world,
-            history,
-            clients,
-            feed,
-            ledger_offset: AtomicI64::new(0),
-            functions_left: Mutex::default(),
-        }
+        Self { world, history, clients, feed, functions_left: Mutex::default() }
     }
 
     /// The connections that functions had when they came to rest the last time;
@@ -110,6 +102,7 @@ impl Ground {
     /// Puts right whatever a fault that failed may have left.
     pub(super) async fn restore(&self) -> anyhow::Result<()> {
         self.world.servers.restore().await?;
+        self.world.wait_for_replica(false).await?;
         for member in self.world.members() {
             member.clear_up();
             if member.role == Role::Function {

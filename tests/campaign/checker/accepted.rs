@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::ledger::{Event, Job, Ledger};
-use crate::history::{Cancel, Standing, Submission};
+use crate::history::{Cancel, Redrive, Standing, Submission};
 use crate::load::Fate;
 use crate::violations::{Invariant, Violation};
 
@@ -68,6 +68,19 @@ fn check_one(submission: &Submission, jobs: &[&Job], ledger: &Ledger) -> Vec<Vio
     if submission.standing == Standing::NotDone && !jobs.is_empty() {
         let what = format!("{name} was never sent, and is in the ledger");
         violations.push(Violation::of(Invariant::Accepted, jobs[0].id, what));
+    }
+    for job in jobs {
+        let chances = ledger.events_of(job.id).iter().filter(|e| e.kind == "redriven").count();
+        let is_right = match submission.redrive {
+            Redrive::NotAsked => chances == 0,
+            Redrive::Unknown => chances <= 1,
+            Redrive::Done => chances == 1,
+        };
+        if !is_right {
+            let what =
+                format!("it had {chances} more chances; the client: {:?}", submission.redrive);
+            violations.push(Violation::of(Invariant::Accepted, job.id, what));
+        }
     }
     for job in jobs.iter().filter(|job| job.is_final()) {
         if let Some(what) = wrong_end(submission, job, ledger.events_of(job.id)) {
@@ -156,6 +169,13 @@ mod tests {
         let ledger = ledger_of(vec![job]);
         assert_eq!(found(&[asked], &ledger), []);
         assert_eq!(found(&[not_asked], &ledger), [Invariant::Accepted]);
+    }
+
+    #[test]
+    fn another_chance_that_was_promised_and_not_given_is_noticed() {
+        let job = job(0, "completed");
+        let asked = Submission { redrive: Redrive::Done, ..submission(0, &job) };
+        assert_eq!(found(&[asked], &ledger_of(vec![job])), [Invariant::Accepted]);
     }
 
     #[test]

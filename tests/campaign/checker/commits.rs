@@ -13,7 +13,7 @@ use crate::world::SLOTS;
 pub(super) fn check(submissions: &[Submission], ledger: &Ledger) -> Vec<Violation> {
     let mut violations = Vec::new();
     for job in ledger.jobs.values() {
-        let events = ledger.events_of(job.id);
+        let events = since_last_chance(ledger.events_of(job.id));
         for what in wrong_commits(job, events) {
             violations.push(Violation::of(Invariant::CommittedOnce, job.id, what));
         }
@@ -27,6 +27,13 @@ pub(super) fn check(submissions: &[Submission], ledger: &Ledger) -> Vec<Violatio
         }
     }
     violations
+}
+
+/// The events since a failed job was given another chance: the end before is
+/// taken back by that, and what was charged.
+fn since_last_chance(events: &[Event]) -> &[Event] {
+    let given = events.iter().rposition(|event| event.kind == "redriven");
+    &events[given.unwrap_or(0)..]
 }
 
 fn wrong_commits(job: &Job, events: &[Event]) -> Vec<String> {

@@ -1,11 +1,12 @@
 //! Ledgers and histories for the checker's own tests.
 
+use chrono::DateTime;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::ledger::{Event, Job, Ledger};
 use crate::args::Switch;
-use crate::history::{Cancel, Standing, Submission};
+use crate::history::{Cancel, Redrive, Standing, Submission};
 use crate::load::{Fate, Plan};
 
 /// The worker of every attempt.
@@ -40,6 +41,7 @@ pub(super) fn plan(n: u32) -> Plan {
         fate: Fate::Completes,
         then: Vec::new(),
         delay: None,
+        run_at: None,
         concurrency_key: None,
         ..Plan::mixed(1, n, Switch::Off)
     }
@@ -52,6 +54,7 @@ pub(super) fn submission(n: u32, job: &Job) -> Submission {
         standing: Standing::Accepted,
         ids: vec![job.id],
         cancel: Cancel::NotAsked,
+        redrive: Redrive::NotAsked,
     }
 }
 
@@ -89,6 +92,7 @@ pub(super) fn event(job: &Job, seq: i32, kind: &str, attempt: i32) -> Event {
         state: kind.to_owned(),
         attempt,
         xid: i64::from(seq),
+        created_at: DateTime::UNIX_EPOCH,
         lane: job.lane.clone(),
         tenant: job.tenant.clone(),
         details,

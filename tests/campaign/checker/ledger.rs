@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -51,6 +52,8 @@ pub(crate) struct Event {
     pub(crate) state: String,
     pub(crate) attempt: i32,
     pub(crate) xid: i64,
+    /// By the ledger's clock.
+    pub(crate) created_at: DateTime<Utc>,
     pub(crate) lane: String,
     pub(crate) tenant: String,
     pub(crate) details: Value,
@@ -86,7 +89,8 @@ impl Ledger {
         .fetch_all(pool)
         .await?;
         let events: Vec<Event> = sqlx::query_as(
-            "SELECT job_id, seq, kind, state, attempt, xid, lane, tenant, details FROM job_events",
+            "SELECT job_id, seq, kind, state, attempt, xid, created_at, lane, tenant, details
+             FROM job_events",
         )
         .fetch_all(pool)
         .await?;

@@ -90,6 +90,7 @@ fn next(stand: Option<Stand>, event: &Event) -> Option<Stand> {
         (Some(Queued), "updated") if event.state == "scheduled" => Scheduled,
         (Some(stand @ (Scheduled | Queued)), "updated") => stand,
         (Some(Queued), "running") => Running { is_ending: false },
+        (Some(Failed), "redriven") => Queued,
         (Some(Running { is_ending: false }), "cancel_requested") => Running { is_ending: true },
         (Some(Running { .. }), "completed") => Completed,
         (Some(Running { .. }), "failed") => Failed,
@@ -118,7 +119,7 @@ mod tests {
         let job = job(0, "completed");
         let events = (1..).zip(kinds).map(|(seq, (kind, attempt))| {
             let state = match *kind {
-                "released" => "queued",
+                "released" | "redriven" => "queued",
                 "cancel_requested" => "running",
                 kind => kind,
             };
@@ -135,6 +136,7 @@ mod tests {
             &[("queued", 0), ("running", 1), ("released", 1), ("running", 2), ("completed", 2)],
             &[("queued", 0), ("running", 1), ("scheduled", 1), ("queued", 1), ("cancelled", 1)],
             &[("queued", 0), ("running", 1), ("cancel_requested", 1), ("cancelled", 1)],
+            &[("queued", 0), ("running", 1), ("failed", 1), ("redriven", 1), ("running", 2)],
         ] {
             assert_eq!(walk(&life(kinds)), Ok(()), "{kinds:?}");
         }

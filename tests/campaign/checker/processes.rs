@@ -53,7 +53,7 @@ fn median(samples: &[u64]) -> u64 {
 /// How many attempts workers were refused to end.
 pub(crate) fn zombies_rejected(lives: &[Arc<Incarnation>]) -> u64 {
     let workers = lives.iter().filter(|life| life.role == Role::Worker);
-    workers.map(|life| life.superseded()).sum()
+    workers.map(|life| life.refused()).sum()
 }
 
 #[cfg(test)]

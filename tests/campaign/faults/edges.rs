@@ -98,15 +98,15 @@ impl Fault for Frozen {
 /// Every edge in turn gets SIGTERM and is replaced.
 #[derive(Default)]
 pub(super) struct Rolled {
-    replaced: u64,
+    troubles: u64,
 }
 
 impl Fault for Rolled {
     fn inject<'a>(&'a mut self, ground: &'a Ground) -> LocalBoxFuture<'a, anyhow::Result<()>> {
         async move {
+            self.troubles = ground.troubles();
             for edge in &ground.world.edges {
                 replace(ground, edge).await?;
-                self.replaced += 1;
             }
             Ok(())
         }
@@ -117,7 +117,8 @@ impl Fault for Rolled {
         std::future::ready(Ok(())).boxed_local()
     }
 
-    fn felt<'a>(&'a mut self, _: &'a Ground) -> LocalBoxFuture<'a, Felt> {
-        std::future::ready(Felt { what: "edges replaced", count: self.replaced }).boxed_local()
+    fn felt<'a>(&'a mut self, ground: &'a Ground) -> LocalBoxFuture<'a, Felt> {
+        let count = ground.troubles() - self.troubles;
+        std::future::ready(Felt { what: "calls in trouble", count }).boxed_local()
     }
 }

@@ -73,6 +73,8 @@ kinds! {
     PostgresHalfOpen = "postgres_half_open",
     /// PostgreSQL is heard by nobody, or hears nobody.
     PostgresOneWay = "postgres_one_way",
+    /// PostgreSQL commits nothing: its replica does not answer.
+    CommitsStuck = "commits_stuck",
     /// The way to PostgreSQL is long.
     PostgresSlow = "postgres_slow",
     /// Connections to NATS are reset, new ones too.
@@ -132,6 +134,7 @@ impl FaultKind {
             | Self::PostgresHalfOpen
             | Self::PostgresOneWay
             | Self::PostgresSlow
+            | Self::CommitsStuck
             | Self::NatsCut
             | Self::NatsHalfOpen
             | Self::NatsOneWay
@@ -153,6 +156,25 @@ impl FaultKind {
             }
             _ => Duration::from_secs(10),
         }
+    }
+
+    /// Whether it may keep a worker from telling the ledger that it lives.
+    pub(super) const fn may_silence_workers(self) -> bool {
+        matches!(
+            self,
+            Self::WorkerKilled
+                | Self::WorkerZombie
+                | Self::PowerLost
+                | Self::PostgresRestarted
+                | Self::PostgresCrashed
+                | Self::BackendsEnded
+                | Self::PostgresCut
+                | Self::PostgresSilent
+                | Self::PostgresHalfOpen
+                | Self::PostgresOneWay
+                | Self::PostgresSlow
+                | Self::ClockAhead
+        )
     }
 
     /// Whether another kind may go wrong at the same time: what is broken
@@ -210,6 +232,7 @@ impl FaultKind {
             Self::PostgresRestarted => Box::new(postgres::Restarted::new(chance)),
             Self::PostgresCrashed => Box::new(postgres::Crashed::new(chance)),
             Self::BackendsEnded => Box::new(postgres::BackendsEnded::default()),
+            Self::CommitsStuck => Box::new(postgres::CommitsStuck::default()),
             Self::PostgresCut
             | Self::PostgresSilent
             | Self::PostgresHalfOpen

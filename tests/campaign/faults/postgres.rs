@@ -165,6 +165,28 @@ impl Fault for BackendsEnded {
     }
 }
 
+/// PostgreSQL waits for a replica that is not there, and commits nothing.
+#[derive(Default)]
+pub(super) struct CommitsStuck {
+    troubles: u64,
+}
+
+impl Fault for CommitsStuck {
+    fn inject<'a>(&'a mut self, ground: &'a Ground) -> LocalBoxFuture<'a, anyhow::Result<()>> {
+        self.troubles = ground.troubles();
+        async { Ok(ground.world.wait_for_replica(true).await?) }.boxed_local()
+    }
+
+    fn heal<'a>(&'a mut self, ground: &'a Ground) -> LocalBoxFuture<'a, anyhow::Result<()>> {
+        async { Ok(ground.world.wait_for_replica(false).await?) }.boxed_local()
+    }
+
+    fn felt<'a>(&'a mut self, ground: &'a Ground) -> LocalBoxFuture<'a, Felt> {
+        let count = ground.troubles() - self.troubles;
+        std::future::ready(Felt { what: "calls in trouble", count }).boxed_local()
+    }
+}
+
 async fn end_backends(ledger: &PgPool) -> Result<u64, sqlx::Error> {
     let count: i64 = sqlx::query_scalar(
         "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid))

@@ -78,6 +78,8 @@ async fn carry_out_one(ground: &Ground, episode: &Episode) -> anyhow::Result<Don
     let note = |phase, more| ground.history.note("fault", phase, None, more);
     note(Phase::Invoke, json!({ "kinds": names, "lasts_ms": episode.lasts.as_millis() }));
 
+    let lost = lost_workers(ground).await;
+    ground.history.breaks();
     let mut faults: Vec<_> = episode.faults.iter().map(FaultKind::fault).collect();
     for fault in &mut faults {
         fault.inject(ground).await?;
@@ -88,6 +90,7 @@ async fn carry_out_one(ground: &Ground, episode: &Episode) -> anyhow::Result<Don
     }
     ground.history.lifted(ground.world.edge_urls(), ground.world.worker_ids());
     let recovered = until_recovered(ground, episode, &names.join("+")).await;
+    blame_needless_takeovers(ground, &kinds, lost, lost_workers(ground).await);
 
     let mut done = Done { faults: Vec::new(), recovered };
     for (kind, fault) in kinds.into_iter().zip(&mut faults) {
@@ -97,6 +100,31 @@ async fn carry_out_one(ground: &Ground, episode: &Episode) -> anyhow::Result<Don
     }
     note(Phase::Ok, json!({ "kinds": names, "recovered": format!("{recovered:?}") }));
     Ok(done)
+}
+
+/// In how many attempts the ledger says that a worker was lost; `None` if it
+/// does not answer now.
+async fn lost_workers(ground: &Ground) -> Option<i64> {
+    let count = sqlx::query_scalar(
+        "SELECT count(*) FROM job_events
+         WHERE kind = 'released' AND details->>'reason' = 'worker lost'",
+    );
+    count.fetch_one(&ground.world.ledger).await.ok()
+}
+
+/// Workers that could reach the ledger all the time are not taken for dead,
+/// whatever else went wrong.
+fn blame_needless_takeovers(
+    ground: &Ground,
+    kinds: &[FaultKind],
+    before: Option<i64>,
+    after: Option<i64>,
+) {
+    let (Some(before), Some(after)) = (before, after) else { return };
+    if after > before && !kinds.iter().any(|kind| kind.may_silence_workers()) {
+        let what = format!("{kinds:?} made {} attempts lose their worker", after - before);
+        ground.history.blame(Violation::general(Invariant::Charged, what));
+    }
 }
 
 async fn until_recovered(ground: &Ground, episode: &Episode, name: &str) -> Recovered {

@@ -100,7 +100,7 @@ impl Fault for Zombie {
             for job in held.into_iter().take(cancelled) {
                 ground.clients.cancel_by_name(job.id, &job.name, &mut self.rng).await;
             }
-            self.before = life.superseded();
+            self.before = life.refused();
             self.victim = Some(life);
             Ok(())
         }
@@ -122,13 +122,13 @@ impl Fault for Zombie {
             let mut count = 0;
             let deadline = Instant::now() + FOUND_OUT;
             while let Some(life) = &self.victim {
-                count = life.superseded() - self.before;
+                count = life.refused() - self.before;
                 if count > 0 || Instant::now() >= deadline {
                     break;
                 }
                 sleep(Duration::from_millis(50)).await;
             }
-            Felt { what: "attempts rejected", count }
+            Felt { what: "late results refused", count }
         }
         .boxed_local()
     }
@@ -137,15 +137,16 @@ impl Fault for Zombie {
 /// Every worker in turn gets SIGTERM and is replaced.
 #[derive(Default)]
 pub(super) struct Rolled {
-    replaced: u64,
+    /// Attempts that were under way.
+    running: u64,
 }
 
 impl Fault for Rolled {
     fn inject<'a>(&'a mut self, ground: &'a Ground) -> LocalBoxFuture<'a, anyhow::Result<()>> {
         async move {
             for worker in &ground.world.workers {
+                self.running += running(ground, worker).await.len() as u64;
                 replace(ground, worker).await?;
-                self.replaced += 1;
             }
             Ok(())
         }
@@ -157,7 +158,7 @@ impl Fault for Rolled {
     }
 
     fn felt<'a>(&'a mut self, _: &'a Ground) -> LocalBoxFuture<'a, Felt> {
-        std::future::ready(Felt { what: "workers replaced", count: self.replaced }).boxed_local()
+        std::future::ready(Felt { what: "attempts drained", count: self.running }).boxed_local()
     }
 }
 

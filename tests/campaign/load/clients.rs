@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use reqwest::{Client, Method};
@@ -56,17 +56,21 @@ pub(crate) struct Clients {
     pub(crate) door: Door,
     /// How many calls found no answer, a bad one, or a late one.
     pub(crate) troubles: Arc<AtomicU64>,
+    /// How many milliseconds the ledger's clock is ahead.
+    pub(crate) ledger_offset: Arc<AtomicI64>,
 }
 
 impl Clients {
     /// Carries out the next plan of the mixed load, from submit to cancel.
-    pub(crate) async fn drive(&self) {
+    /// Returns whether it was accepted.
+    pub(crate) async fn drive(&self) -> bool {
         let plan = self.mixed();
         let mut rng = chance(self.seed, Use::Client, plan.n.into());
         let job = self.submit(&plan, &mut rng).await;
         if let Some(job) = job {
             self.follow(&plan, job, &mut rng).await;
         }
+        job.is_some()
     }
 
     /// The same clients, but each request has a connection of its own.
@@ -76,6 +80,7 @@ impl Clients {
             history: Arc::clone(&self.history),
             http: http_client_without_pool(),
             troubles: Arc::clone(&self.troubles),
+            ledger_offset: Arc::clone(&self.ledger_offset),
             ..*self
         }
     }
@@ -87,6 +92,7 @@ impl Clients {
             history: Arc::clone(&self.history),
             http: self.http.clone(),
             troubles: Arc::clone(&self.troubles),
+            ledger_offset: Arc::clone(&self.ledger_offset),
             door: Door::Gateway,
             ..*self
         }
@@ -94,11 +100,13 @@ impl Clients {
 
     /// A plan of the mixed load.
     pub(crate) fn mixed(&self) -> Plan {
-        self.history.begin(|n| {
-            let plan = Plan::mixed(self.seed, n, self.idempotency);
-            let run_at = plan.delay.map(|delay| in_future(delay).to_rfc3339());
-            Plan { run_at, ..plan }
-        })
+        self.history.begin(|n| self.plan(n))
+    }
+
+    pub(super) fn plan(&self, n: u32) -> Plan {
+        let plan = Plan::mixed(self.seed, n, self.idempotency);
+        let run_at = plan.delay.map(|delay| self.in_future(delay));
+        Plan { run_at, ..plan }
     }
 
     /// Submits a job that takes long and goes first.
@@ -149,7 +157,12 @@ impl Clients {
                 Tried::NotDone => {}
                 Tried::Unknown => standing = Standing::Unknown,
             }
-            if plan.idempotency_key.is_none() || Instant::now() >= deadline {
+            let is_too_late = Instant::now() >= deadline;
+            if is_too_late && plan.idempotency_key.is_some() {
+                let what = format!("{} was refused for {KEYED_LIMIT:?}", plan.name());
+                self.blame(Invariant::Api, what);
+            }
+            if is_too_late || plan.idempotency_key.is_none() {
                 self.history.gave_up(plan.n, standing);
                 return None;
             }
@@ -163,7 +176,7 @@ impl Clients {
     }
 
     async fn try_submit(&self, plan: &Plan, rng: &mut StdRng, must_be_replay: bool) -> Tried {
-        let began = Instant::now();
+        let (began, was_calm) = (Instant::now(), self.history.is_calm());
         let n = Some(plan.n);
         let edge = self.any_edge(rng);
         self.history.note("submit", Phase::Invoke, n, json!({ "edge": edge }));
@@ -194,7 +207,11 @@ impl Clients {
                 self.trouble("submit", Phase::Fail, plan, json!(error));
                 Tried::NotDone
             }
-            Heard::Answer { status: 409 | 503, body, .. } => {
+            Heard::Answer { status: status @ (409 | 503), body, .. } => {
+                if status == 503 && was_calm && self.history.is_calm() {
+                    let what = format!("{} was refused in calm weather: {body}", plan.name());
+                    self.blame(Invariant::Api, what);
+                }
                 self.trouble("submit", Phase::Unknown, plan, body);
                 Tried::Unknown
             }
@@ -213,7 +230,7 @@ impl Clients {
     }
 
     /// The job that a submit was answered with; it must be the one submitted.
-    fn accepted_job(&self, plan: &Plan, body: &Value) -> Option<Uuid> {
+    pub(super) fn accepted_job(&self, plan: &Plan, body: &Value) -> Option<Uuid> {
         let name = plan.name();
         let Some(job) = body["id"].as_str().and_then(|id| id.parse().ok()) else {
             self.blame(Invariant::Api, format!("{name} was accepted without an id: {body}"));
@@ -238,12 +255,16 @@ impl Clients {
         self.history.note(what, phase, Some(plan.n), more);
     }
 
-    fn blame(&self, invariant: Invariant, what: String) {
+    pub(super) fn blame(&self, invariant: Invariant, what: String) {
         self.history.blame(Violation::general(invariant, what));
     }
-}
 
-#[expect(clippy::disallowed_methods, reason = "a client's clock is the system's")]
-fn in_future(delay: Duration) -> DateTime<Utc> {
-    Utc::now() + TimeDelta::from_std(delay).expect("a plan's delay is short")
+    /// The time by the ledger's clock after so long.
+    #[expect(clippy::disallowed_methods, reason = "a client's clock is the system's")]
+    fn in_future(&self, delay: Duration) -> DateTime<Utc> {
+        let ahead = TimeDelta::milliseconds(self.ledger_offset.load(Ordering::Relaxed));
+        let delay = TimeDelta::from_std(delay).expect("a plan's delay is short");
+        // As exact as the ledger keeps it, and no less.
+        (Utc::now() + ahead + delay).trunc_subsecs(3)
+    }
 }

@@ -12,12 +12,15 @@ use uuid::Uuid;
 use super::call::{Call, Heard};
 use super::plan::{Then, number};
 use super::{Clients, Plan};
-use crate::history::{Cancel, Phase};
+use crate::history::{Cancel, Phase, Redrive};
 use crate::violations::{Invariant, Violation};
 use crate::world::TENANTS;
 
 /// A cancel is tried again for so long.
 const CANCEL_LIMIT: Duration = Duration::from_secs(30);
+
+/// A job may take so long to fail.
+const REDRIVE_LIMIT: Duration = Duration::from_secs(20);
 
 impl Clients {
     /// Does with an accepted job what was planned.
@@ -27,6 +30,7 @@ impl Clients {
                 Then::Read => self.read(plan, job, rng).await,
                 Then::SubmitAgain => self.submit_again(plan, rng).await,
                 Then::Change => self.change(plan, job, rng).await,
+                Then::Redrive => self.redrive(plan, job, rng).await,
                 Then::CancelAfter(after) => {
                     sleep(*after).await;
                     self.cancel(plan, job, rng).await;
@@ -63,6 +67,29 @@ impl Clients {
             // It has started meanwhile.
             Heard::Answer { status: 409, .. } => {}
             heard => self.expect_trouble("change", plan, job, heard),
+        }
+    }
+
+    /// Gives a job another chance as soon as it has failed.
+    async fn redrive(&self, plan: &Plan, job: Uuid, rng: &mut StdRng) {
+        let deadline = Instant::now() + REDRIVE_LIMIT;
+        let path = format!("/jobs/{job}/redrive");
+        while Instant::now() < deadline {
+            self.history.note("redrive", Phase::Invoke, Some(plan.n), json!({ "job": job }));
+            match self.call(Method::POST, &path, plan.tenant, None, rng).await {
+                Heard::Answer { status: 200, .. } => {
+                    self.history.note("redrive", Phase::Ok, Some(plan.n), json!({ "job": job }));
+                    return self.history.redriven(plan.n, Redrive::Done);
+                }
+                // It has not failed yet.
+                Heard::Answer { status: 409, .. } => {}
+                heard => {
+                    // If it was carried out, another would be one too many.
+                    self.history.redriven(plan.n, Redrive::Unknown);
+                    return self.expect_trouble("redrive", plan, job, heard);
+                }
+            }
+            sleep(Duration::from_millis(rng.random_range(100..300))).await;
         }
     }
 

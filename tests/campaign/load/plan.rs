@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use serde_json::{Map, Value, json};
@@ -38,7 +39,7 @@ pub(crate) struct Plan {
     pub(crate) delay: Option<Duration>,
     /// The same as a time, once it is known when it is first submitted: the
     /// payload of a retry must not differ.
-    pub(crate) run_at: Option<String>,
+    pub(crate) run_at: Option<DateTime<Utc>>,
     pub(crate) concurrency_key: Option<String>,
     /// With one, it is submitted until there is an answer.
     pub(crate) idempotency_key: Option<String>,
@@ -57,6 +58,8 @@ pub(crate) enum Then {
     SubmitAgain,
     /// Changes it.
     Change,
+    /// Gives it another chance once it has failed.
+    Redrive,
     /// Cancels it after so long.
     CancelAfter(Duration),
 }
@@ -94,6 +97,7 @@ impl Plan {
             (0.05, Then::Read),
             (if has_key { 0.1 } else { 0.0 }, Then::SubmitAgain),
             (if delay.is_some() || key.is_some() { 0.5 } else { 0.0 }, Then::Change),
+            (if fate == Fate::Fails && key.is_none() { 0.5 } else { 0.0 }, Then::Redrive),
             (
                 if is_cancellable { 0.3 } else { 0.02 },
                 Then::CancelAfter(Duration::from_millis(rng.random_range(0..600))),

@@ -59,9 +59,10 @@ impl Incarnation {
         self.process.told("worker")
     }
 
-    /// How many attempts it says were taken from it before it could end them.
-    pub(crate) fn superseded(&self) -> u64 {
-        self.process.logged().matches("outcome=\"superseded\"").count() as u64
+    /// How many attempts it says that it was refused to end, since they had been
+    /// taken from it.
+    pub(crate) fn refused(&self) -> u64 {
+        self.process.logged().matches("its result is dropped").count() as u64
     }
 
     /// Stops it without ending it.
