@@ -43,19 +43,26 @@ impl Page {
         i64::try_from(self.limit + 1).unwrap_or(i64::MAX)
     }
 
+    /// Leaves what is shown. Returns after which row the next page begins, if
+    /// there is one.
+    pub(crate) fn cut<T>(&self, rows: &mut Vec<T>, id: impl FnOnce(&T) -> JobId) -> Option<JobId> {
+        let has_more = rows.len() > self.limit;
+        rows.truncate(self.limit);
+        rows.last().filter(|_| has_more).map(id)
+    }
+
     /// 200 with the jobs; `Link: <…>; rel="next"` with the same filters if
-    /// there is more.
+    /// there is a page after `last`.
     pub(crate) fn respond(
         &self,
-        mut jobs: Vec<Job>,
+        jobs: &[Job],
+        last: Option<JobId>,
         url: &str,
         query: &Query,
         base: &BaseUrl,
     ) -> Result<Response, ApiError> {
-        let has_more = jobs.len() > self.limit;
-        jobs.truncate(self.limit);
-        let next = jobs.last().filter(|_| has_more).map(|last| {
-            let mut pairs = vec![format!("limit={}", self.limit), format!("cursor={}", last.id)];
+        let next = last.map(|last| {
+            let mut pairs = vec![format!("limit={}", self.limit), format!("cursor={last}")];
             pairs.extend(
                 query
                     .pairs()

@@ -5,6 +5,8 @@
 //! what the rows say then. Every transaction that changed a job with a key
 //! calls [`readmit`] last: so whoever comes second sees what the first did.
 
+mod stranded;
+
 use sqlx::PgConnection;
 
 use super::StoreError;
@@ -12,8 +14,7 @@ use super::pool::LOCK_TIMEOUT;
 use super::row::lane;
 use crate::domain::{Change, ConcurrencyLimit, JobId, TenantName, Unsent};
 
-/// How many keys one look for stranded jobs is about at most.
-const LOOKED_AT: i64 = 500;
+pub(super) use stranded::stranded;
 
 /// A tenant's concurrency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,15 +30,6 @@ pub struct Readmitted {
     pub change: Change,
     /// After which key to go on; `None` if all were looked at.
     pub go_on: Option<Key>,
-}
-
-/// What [`stranded`] found.
-#[derive(Debug)]
-pub(super) struct LookedAt {
-    /// Keys that would let a job go.
-    pub(super) stranded: Vec<Key>,
-    /// After which to go on; `None` if there is none.
-    pub(super) go_on: Option<Key>,
 }
 
 /// Which jobs a duty is about. Those without a key need wait for nobody.
@@ -140,80 +132,6 @@ pub(super) async fn readmit(
     rows.into_iter()
         .map(|row| Ok(Unsent { outbox_id: row.id, event: None, ring: lane(row.ring, row.id)? }))
         .collect()
-}
-
-/// Keys that hold jobs back although they have room, by the count of
-/// [`readmit`]: of some that come after the given one. Call it for them.
-///
-/// # Errors
-///
-/// [`StoreError::Database`]: nothing was written in any case.
-pub(super) async fn stranded(
-    connection: &mut PgConnection,
-    after: Option<Key>,
-) -> Result<LookedAt, StoreError> {
-    // No tenant and no key is empty.
-    let after = after.unwrap_or(Key { tenant: String::new(), name: String::new() });
-    let rows = sqlx::query!(
-        r#"
-        WITH RECURSIVE keys AS (
-            -- From each key to the next by the index, not over all their jobs.
-            (
-                SELECT tenant, concurrency_key AS name
-                FROM jobs
-                WHERE held_by_key AND (tenant, concurrency_key) > ($1, $2)
-                ORDER BY tenant, concurrency_key
-                LIMIT 1
-            )
-            UNION ALL
-            SELECT next.tenant, next.name
-            FROM keys
-            CROSS JOIN LATERAL (
-                SELECT tenant, concurrency_key AS name
-                FROM jobs
-                WHERE held_by_key AND (tenant, concurrency_key) > (keys.tenant, keys.name)
-                ORDER BY tenant, concurrency_key
-                LIMIT 1
-            ) AS next
-        )
-        SELECT
-            tenant AS "tenant!",
-            name AS "name!",
-            taken.jobs < COALESCE(max_running, 1) AS "is_stranded!"
-        FROM (
-            -- Here, so that the walk ends with them.
-            SELECT tenant, name FROM keys LIMIT $3
-        ) AS keys
-        LEFT JOIN concurrency_limits AS limits USING (tenant, name)
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS jobs
-            FROM jobs
-            WHERE jobs.tenant = keys.tenant
-              AND jobs.concurrency_key = keys.name
-              AND (state = 'running'
-                   OR (state = 'queued' AND NOT held_by_key)
-                   OR (state = 'scheduled' AND attempt > 0))
-              AND (state <> 'scheduled' OR limits.is_sequential)
-        ) AS taken
-        ORDER BY tenant, name
-        "#,
-        after.tenant,
-        after.name,
-        LOOKED_AT,
-    )
-    .fetch_all(connection)
-    .await?;
-    let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows >= LOOKED_AT);
-    let mut go_on = None;
-    let mut stranded = Vec::new();
-    for row in rows {
-        let key = Key { tenant: row.tenant, name: row.name };
-        if row.is_stranded {
-            stranded.push(key.clone());
-        }
-        go_on = is_full.then_some(key);
-    }
-    Ok(LookedAt { stranded, go_on })
 }
 
 /// Sets how many jobs of the key run at once. Those that are running stay;

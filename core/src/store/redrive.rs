@@ -5,8 +5,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::change::change;
-use super::row::JobRow;
-use crate::domain::{Change, ErrorKind, EventKind, Job, JobId, LaneName, TenantName, Tool};
+use crate::domain::{Change, ErrorKind, EventKind, JobId, LaneName, TenantName, Tool};
 
 /// Which dead letters. What is `None` does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,22 +27,18 @@ pub struct DeadFilter {
 ///
 /// # Errors
 ///
-/// [`StoreError::Database`], [`StoreError::Corrupt`].
-pub(super) async fn list(
+/// [`StoreError::Database`].
+pub(super) async fn find(
     connection: &mut PgConnection,
     tenant: &TenantName,
     filter: &DeadFilter,
     before: Option<JobId>,
     limit: i64,
-) -> Result<Vec<Job>, StoreError> {
+) -> Result<Vec<JobId>, StoreError> {
     let ids: Vec<_> = filter.job_ids.iter().map(|id| id.0).collect();
-    sqlx::query_as!(
-        JobRow,
+    let found = sqlx::query_scalar!(
         r#"
-        SELECT id, tenant, lane, name, tool, params, priority, state, attempt, failures,
-               max_attempts, run_at, start_by, timeout_ms, retry, concurrency_key, submitted_by,
-               worker, gpu_id, progress, result, error, created_at, started_at, finished_at,
-               cancel_requested_at, event_seq
+        SELECT id
         FROM jobs
         WHERE tenant = $1
           AND state = 'failed'
@@ -66,10 +61,8 @@ pub(super) async fn list(
         limit,
     )
     .fetch_all(connection)
-    .await?
-    .into_iter()
-    .map(TryInto::try_into)
-    .collect()
+    .await?;
+    Ok(found.into_iter().map(JobId).collect())
 }
 
 /// Gives dead letters another chance: no failure and no death is charged any

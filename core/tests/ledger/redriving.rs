@@ -14,8 +14,7 @@ async fn given_dead(given: &Given, new: NewJob, kind: ErrorKind) -> JobId {
 }
 
 async fn dead(given: &Given, filter: DeadFilter) -> Vec<JobId> {
-    let found = given.ledger.dead_letters(&TenantName::default(), &filter, None, 10).await;
-    found.unwrap().into_iter().map(|job| job.id).collect()
+    given.ledger.dead_letters(&TenantName::default(), &filter, None, 10).await.unwrap()
 }
 
 #[tokio::test]

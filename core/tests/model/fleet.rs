@@ -123,6 +123,7 @@ impl Fleet {
         while let Some(((at, _), happening)) = self.agenda.pop_first() {
             self.model.now = at;
             self.happen(happening);
+            self.model.check();
             let is_over = self.model.jobs.len() == JOBS
                 && self.model.jobs.iter().all(|job| job.state.is_final());
             if is_over && at > HEAL {
@@ -130,7 +131,6 @@ impl Fleet {
             }
             assert!(at < PATIENCE, "not all jobs have ended: {:?}", self.model.jobs);
         }
-        self.model.check();
     }
 
     fn happen(&mut self, happening: Happening) {

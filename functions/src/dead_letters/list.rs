@@ -20,6 +20,8 @@ pub(crate) async fn list(
     query.only(&["lane", "tool", "error", "submitted_by", "limit", "cursor"])?;
     let filter = filter::from_query(&query)?;
     let page = Page::read(&query)?;
-    let jobs = app.ledger.dead_letters(&tenant, &filter, page.before, page.rows()).await?;
-    page.respond(jobs, &base.dead_letters(), &query, &base)
+    let mut ids = app.ledger.dead_letters(&tenant, &filter, page.before, page.rows()).await?;
+    let last = page.cut(&mut ids, |id| *id);
+    let jobs = app.ledger.find_each(&tenant, &ids).await?;
+    page.respond(&jobs, last, &base.dead_letters(), &query, &base)
 }

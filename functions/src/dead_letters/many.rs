@@ -67,8 +67,7 @@ fn read(body: Map<String, Value>) -> Result<Wish, ApiError> {
 }
 
 async fn find(app: &App, tenant: &TenantName, wish: &Wish) -> Result<Vec<JobId>, ApiError> {
-    let jobs = app.ledger.dead_letters(tenant, &wish.filter, None, wish.limit).await?;
-    Ok(jobs.into_iter().map(|job| job.id).collect())
+    Ok(app.ledger.dead_letters(tenant, &wish.filter, None, wish.limit).await?)
 }
 
 /// Makes a change whole, and says of which jobs it tells.

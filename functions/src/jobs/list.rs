@@ -24,6 +24,7 @@ pub(crate) async fn list(
         submitted_by: query.one("submitted_by")?.map(str::to_owned),
     };
     let page = Page::read(&query)?;
-    let jobs = app.ledger.list(&tenant, &filter, page.before, page.rows()).await?;
-    page.respond(jobs, &base.jobs(), &query, &base)
+    let mut jobs = app.ledger.list(&tenant, &filter, page.before, page.rows()).await?;
+    let last = page.cut(&mut jobs, |job| job.id);
+    page.respond(&jobs, last, &base.jobs(), &query, &base)
 }

@@ -8,7 +8,7 @@ use super::{Ledger, limited, readmit_after};
 use crate::domain::{Change, Frees, LaneName, Settlement, Share, TenantName, WorkerId};
 use crate::store::{
     Claim, Claims, Held, Isolated, MOST_TENANTS, Renewed, StoreError, claim, isolate, lanes, renew,
-    settle, workers,
+    settle, shares, workers,
 };
 
 impl Ledger {
@@ -40,10 +40,10 @@ impl Ledger {
         after: Option<&TenantName>,
     ) -> Result<Vec<Share>, StoreError> {
         let mut found =
-            limited(lanes::shares(&mut *self.pool.acquire().await?, lane, after)).await?;
+            limited(shares::waiting(&mut *self.pool.acquire().await?, lane, after)).await?;
         if after.is_some() && found.len() < MOST_TENANTS {
             let mut start =
-                limited(lanes::shares(&mut *self.pool.acquire().await?, lane, None)).await?;
+                limited(shares::waiting(&mut *self.pool.acquire().await?, lane, None)).await?;
             start.retain(|share| after.is_some_and(|after| share.tenant <= *after));
             start.truncate(MOST_TENANTS - found.len());
             found.extend(start);

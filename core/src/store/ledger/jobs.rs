@@ -241,8 +241,8 @@ impl Ledger {
         limited(list::list(&mut *self.pool.acquire().await?, tenant, filter, before, limit)).await
     }
 
-    /// A tenant's dead letters, newest job first, at most `limit`, only those
-    /// older than `before`.
+    /// Which dead letters a tenant has, newest job first, at most `limit`, only
+    /// those older than `before`.
     ///
     /// # Errors
     ///
@@ -253,9 +253,22 @@ impl Ledger {
         filter: &DeadFilter,
         before: Option<JobId>,
         limit: i64,
-    ) -> Result<Vec<Job>, StoreError> {
-        limited(redrive::list(&mut *self.pool.acquire().await?, tenant, filter, before, limit))
+    ) -> Result<Vec<JobId>, StoreError> {
+        limited(redrive::find(&mut *self.pool.acquire().await?, tenant, filter, before, limit))
             .await
+    }
+
+    /// Those of the jobs that the tenant has, newest first.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    pub async fn find_each(
+        &self,
+        tenant: &TenantName,
+        ids: &[JobId],
+    ) -> Result<Vec<Job>, StoreError> {
+        limited(find::find_each(&mut *self.pool.acquire().await?, tenant, ids)).await
     }
 
     /// Gives dead letters another chance. The change tells which they were.

@@ -3,7 +3,7 @@
 use super::{Ledger, limited};
 use crate::domain::{Change, ConcurrencyLimit, Lane, LaneName, LanePatch, Share, TenantName};
 use crate::store::keys::Key;
-use crate::store::{StoreError, keys, lanes};
+use crate::store::{StoreError, keys, lanes, shares};
 
 /// How many jobs are ranked anew in one statement.
 const RANKED: i64 = 5_000;
@@ -97,7 +97,7 @@ impl Ledger {
     ///
     /// [`StoreError::UnknownLane`], and then nothing was written; else as all.
     pub async fn set_share(&self, lane: &LaneName, share: &Share) -> Result<(), StoreError> {
-        limited(lanes::set_share(&mut *self.pool.acquire().await?, lane, share)).await
+        limited(shares::set(&mut *self.pool.acquire().await?, lane, share)).await
     }
 
     /// Sets how many jobs of a tenant's concurrency key run at once. What it
