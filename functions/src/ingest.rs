@@ -13,7 +13,7 @@ use std::fmt::Write;
 
 use anyhow::{Context, anyhow};
 use jetlane_core::domain::{NewJob, TenantName};
-use jetlane_core::store::Acceptance;
+use jetlane_core::store::{Acceptance, Refused};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -26,6 +26,7 @@ use crate::app::App;
 use crate::fields::Fields;
 use crate::jobs::describe::{describe, new_id, under_key};
 use crate::problem::ApiError;
+use crate::reader::without_nuls;
 
 /// The longest idempotency key that is kept.
 const LONGEST_KEY: usize = 255;
@@ -41,6 +42,7 @@ fn read(
     source: &str,
     id: &str,
 ) -> anyhow::Result<NewJob> {
+    without_nuls(&description).context("the event describes no job")?;
     let mut fields = Fields::new(description);
     let new = describe(&mut fields, new_id(app), TenantName::default());
     fields.finish().context("the event describes no job")?;
@@ -82,7 +84,11 @@ async fn accept(app: &App, new: Vec<NewJob>) -> anyhow::Result<Vec<anyhow::Resul
     Ok(answers
         .into_iter()
         .map(|answer| match answer {
-            Acceptance::Accepted(_) | Acceptance::Repeated(_) => Ok(()),
+            // Whatever our configuration made of the event when it came first: it
+            // has its job.
+            Acceptance::Accepted(_)
+            | Acceptance::Repeated(_)
+            | Acceptance::Refused(Refused::KeyReused) => Ok(()),
             Acceptance::Refused(refused) => Err(anyhow!(ApiError::from(refused))),
         })
         .collect())

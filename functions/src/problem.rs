@@ -166,6 +166,9 @@ impl From<Refused> for ApiError {
             Refused::KeyReused => Self::KeyReused,
             Refused::KeyInUse => Self::KeyInUse,
             Refused::LaneFull { lane, limit } => Self::LaneFull { lane, limit },
+            Refused::Unavailable => {
+                Self::Unavailable(anyhow::anyhow!("the ledger was lost in the middle of the batch"))
+            }
             Refused::WithTheOthers => Self::WithTheOthers,
         }
     }

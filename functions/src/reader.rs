@@ -58,12 +58,18 @@ impl<S: Sync, const LIMIT: usize> FromRequest<S> for JsonObject<LIMIT> {
             return Err(ApiError::Invalid(vec![Violation::at("", "send a JSON object")]));
         };
 
-        let mut nuls = Vec::new();
-        for (name, value) in &object {
-            find_nuls(&format!("/{}", escaped(name)), name, value, &mut nuls);
-        }
-        if nuls.is_empty() { Ok(Self(object)) } else { Err(ApiError::Invalid(nuls)) }
+        without_nuls(&object)?;
+        Ok(Self(object))
     }
+}
+
+/// Refuses an object in which a text holds a NUL.
+pub(crate) fn without_nuls(object: &Map<String, Value>) -> Result<(), ApiError> {
+    let mut nuls = Vec::new();
+    for (name, value) in object {
+        find_nuls(&format!("/{}", escaped(name)), name, value, &mut nuls);
+    }
+    if nuls.is_empty() { Ok(()) } else { Err(ApiError::Invalid(nuls)) }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -35,6 +35,12 @@ const CLAIM_LIMIT: Duration = Duration::from_secs(10);
 /// served by other workers meanwhile.
 const MOST_LOOK_UPS: usize = 3;
 
+/// While a worker makes room, it looks so often whether the job still wants it.
+const ROOM_PERIOD: Duration = Duration::from_millis(500);
+
+/// How long NATS may take to take a ring.
+const RING_LIMIT: Duration = Duration::from_secs(2);
+
 /// Past the time at which a lane's rate allows another start, so that the
 /// ledger's clock has reached it.
 const RATE_SLACK: Duration = Duration::from_millis(1);
@@ -139,7 +145,9 @@ impl Dispatcher {
             self.fill_slots(&drain).await;
             self.say_what_is_wanted();
 
-            let timers = self.next_start.iter().copied().chain([self.not_before]);
+            let is_making_room = matches!(self.isolating, Some(Isolating::MakingRoom(_)));
+            let look = is_making_room.then(|| Instant::now() + ROOM_PERIOD);
+            let timers = self.next_start.iter().copied().chain([self.not_before, look]);
             let wake = timers.flatten().fold(sweep, Instant::min);
             tokio::select! {
                 () = drain.cancelled() => {}
@@ -295,6 +303,18 @@ impl Dispatcher {
         {
             tracing::info!(lane = %self.settings.lanes[lane], "making room for a job that runs alone");
             self.isolating = Some(Isolating::MakingRoom(lane));
+            if !self.slots.all_free() {
+                self.ring_others(lane).await;
+            }
+        }
+    }
+
+    /// Rings a lane that others can do more for: a worker that runs nothing
+    /// need not make room first.
+    async fn ring_others(&self, lane: usize) {
+        let ring = self.bench.messaging.ring(&self.settings.lanes[lane], None);
+        if !matches!(timeout(RING_LIMIT, ring).await, Ok(Ok(_))) {
+            tracing::debug!("cannot ring for others; they look at their next sweep");
         }
     }
 
@@ -340,10 +360,9 @@ impl Dispatcher {
         );
         let claimed = timeout(CLAIM_LIMIT, claim).await;
         match self.checked(lane, claimed) {
-            Some(Isolated::Claimed(job, change)) => {
+            Some(Isolated::Claimed(claims)) => {
                 self.isolating = Some(Isolating::Alone(lane));
-                let claims = Claims { jobs: vec![*job], change, ..Claims::default() };
-                self.start(claims, sent).await;
+                self.start(*claims, sent).await;
             }
             Some(Isolated::NotBefore(wait)) => {
                 self.next_start[lane] = Some(Instant::now() + wait + RATE_SLACK);

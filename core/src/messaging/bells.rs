@@ -97,7 +97,12 @@ impl Bells {
             .map_err(|error| self.failed(error.into()))?;
         let mut bells = Vec::new();
         while let Some(message) = batch.next().await {
-            bells.push(Bell(message.map_err(|error| self.failed(error))?));
+            match message {
+                Ok(message) => bells.push(Bell(message)),
+                // What was taken is looked after; the next request fails too.
+                Err(_) if !bells.is_empty() => break,
+                Err(error) => return Err(self.failed(error)),
+            }
         }
         Ok(bells)
     }
@@ -111,11 +116,12 @@ impl Bells {
     /// again, or look by themselves.
     pub async fn withdraw(&mut self) -> Result<(), MessagingError> {
         let Some(mut inbox) = self.inbox.take() else { return Ok(()) };
-        // Not left to its drop, which comes some time later: NATS must know
-        // before the bell rings that nobody is here.
+        // NATS must know before the bell rings that nobody is here.
         inbox.unsubscribe().await.map_err(|error| self.failed(error.into()))?;
-        self.messaging.ring(&self.lane, None).await.map_err(|error| self.failed(error.into()))?;
-        Ok(())
+        let ring = self.messaging.ring(&self.lane, None).await;
+        let ring = ring.map_err(|error| self.failed(error.into()))?;
+        // The process may be about to end, and what it has not sent with it.
+        ring.stored().await.map_err(|error| self.failed(error.into()))
     }
 
     async fn hear(&mut self) -> Result<Option<Bell>, MessagingError> {

@@ -154,7 +154,12 @@ pub(super) async fn claim(
         drained AS (
             UPDATE lane_buckets
             SET tokens = bucket.tokens - (SELECT count(*) FROM next),
-                refilled_at = ledger_now()
+                -- A claim that began earlier must not turn it back; a clock that was set back may.
+                refilled_at = CASE
+                    WHEN lane_buckets.refilled_at < ledger_now() + interval '10 s'
+                        THEN GREATEST(lane_buckets.refilled_at, ledger_now())
+                    ELSE ledger_now()
+                END
             FROM bucket
             WHERE lane = $1
         ),

@@ -9,16 +9,19 @@ use sqlx::PgConnection;
 
 use super::StoreError;
 use super::change::change;
-use super::claim::interval;
+use super::claim::{Claims, Unreadable, interval};
+use super::reap::SILENCE;
 use super::row::{millis, object, parsed, retry};
 use crate::domain::{Change, Claimed, EventKind, Frees, JobId, LaneName, Lease, WorkerId};
 
-/// A worker that was not heard of for so long makes no room any more.
-const RESERVATION: Duration = Duration::from_secs(30);
+/// A worker that makes room runs something until it has: it is heard of more
+/// often than this.
+const RESERVATION: Duration = SILENCE;
 
-/// Reserves the lane's best job that is to run alone, unless another worker
-/// that is alive has, and is free as well or this one busy too. Returns whether
-/// there is one; asking again does no harm.
+/// Reserves the lane's best job that is to run alone. One that another worker
+/// has reserved, which is alive, is left to it unless this one runs nothing:
+/// who has room need not wait for who makes it. Returns whether there is one;
+/// asking again does no harm.
 ///
 /// # Errors
 ///
@@ -43,12 +46,7 @@ pub(super) async fn reserve(
                    OR jobs.isolated_for = $2
                    OR workers.heartbeat_at IS NULL
                    OR workers.heartbeat_at < ledger_now() - $3::interval
-                   -- Who has room already need not wait for who still makes it.
-                   OR EXISTS (
-                       SELECT
-                       FROM jobs AS theirs
-                       WHERE theirs.worker = jobs.isolated_for AND theirs.state = 'running'
-                   ) AND NOT EXISTS (
+                   OR NOT EXISTS (
                        SELECT FROM jobs AS own WHERE own.worker = $2 AND own.state = 'running'
                    ))
             ORDER BY jobs.rank DESC, jobs.id
@@ -72,8 +70,8 @@ pub(super) async fn reserve(
 /// What a claim of a reserved job brought.
 #[derive(Debug)]
 pub enum Isolated {
-    /// The job, and what is owed to NATS.
-    Claimed(Box<Claimed>, Change),
+    /// The job, even if it cannot be read, and what is owed to NATS.
+    Claimed(Box<Claims>),
     /// The lane's rate allows its start after so long.
     NotBefore(Duration),
     /// It was cancelled, removed or taken over, or the lane was paused.
@@ -138,7 +136,13 @@ pub(super) async fn claim(
         ),
         drained AS (
             UPDATE lane_buckets
-            SET tokens = bucket.tokens - (SELECT count(*) FROM next), refilled_at = ledger_now()
+            SET tokens = bucket.tokens - (SELECT count(*) FROM next),
+                -- A claim that began earlier must not turn it back; a clock that was set back may.
+                refilled_at = CASE
+                    WHEN lane_buckets.refilled_at < ledger_now() + interval '10 s'
+                        THEN GREATEST(lane_buckets.refilled_at, ledger_now())
+                    ELSE ledger_now()
+                END
             FROM bucket
             WHERE lane = $1
         ),
@@ -206,15 +210,34 @@ pub(super) async fn allowed_in(
     Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
 }
 
+/// The claimed job of which a change tells, which may be unreadable.
+///
+/// # Errors
+///
+/// [`StoreError::Database`].
+pub(super) async fn claimed(
+    connection: &mut PgConnection,
+    lease: Lease,
+    change: Change,
+) -> Result<Claims, StoreError> {
+    let claims = Claims { change, ..Claims::default() };
+    match read(connection, lease.job_id).await {
+        Ok(job) => Ok(Claims { jobs: vec![job], ..claims }),
+        Err(error @ StoreError::Corrupt { .. }) => {
+            // It may have a key: to look after it does no harm.
+            let unreadable = Unreadable { lease, frees: Frees::Key, error };
+            Ok(Claims { unreadable: vec![unreadable], ..claims })
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// The job of an attempt that was just claimed.
 ///
 /// # Errors
 ///
 /// [`StoreError::Database`]; [`StoreError::Corrupt`] if it cannot be read.
-pub(super) async fn claimed(
-    connection: &mut PgConnection,
-    id: JobId,
-) -> Result<Claimed, StoreError> {
+async fn read(connection: &mut PgConnection, id: JobId) -> Result<Claimed, StoreError> {
     let row = sqlx::query!(
         r#"
         SELECT

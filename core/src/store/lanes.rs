@@ -164,7 +164,12 @@ pub(super) async fn limit_rate(
                 lane_buckets.tokens + lane_buckets.per_second
                     * GREATEST(0, EXTRACT(EPOCH FROM ledger_now() - lane_buckets.refilled_at)::float8)
             ),
-            refilled_at = ledger_now()
+            -- A claim that began earlier must not turn it back; a clock that was set back may.
+            refilled_at = CASE
+                WHEN lane_buckets.refilled_at < ledger_now() + interval '10 s'
+                    THEN GREATEST(lane_buckets.refilled_at, ledger_now())
+                ELSE ledger_now()
+            END
         "#,
         lane.as_str(),
         rate.per_second,

@@ -63,6 +63,7 @@ pub(super) async fn reap(
             SELECT
                 jobs.id,
                 jobs.deaths + death.count AS deaths,
+                death.count > 0 AS is_death,
                 CASE
                     WHEN jobs.cancel_requested_at IS NOT NULL THEN 'cancelled'
                     WHEN jobs.deaths + death.count >= $4 THEN 'failed'
@@ -102,7 +103,7 @@ pub(super) async fn reap(
                 event_xid = GREATEST(event_xid, ledger_xid())
             FROM lost
             WHERE jobs.id = lost.id AND jobs.id = ANY(ARRAY(SELECT id FROM lost))
-            RETURNING jobs.*
+            RETURNING jobs.*, lost.is_death
         ),
         changed AS (
             SELECT
@@ -115,7 +116,7 @@ pub(super) async fn reap(
                     'gpu_id', gpu_id,
                     'error', CASE WHEN state = 'failed' THEN error END,
                     'traceparent', traceparent,
-                    'reason', 'worker lost'
+                    'reason', CASE WHEN is_death THEN 'worker lost' ELSE 'lease lapsed' END
                 )) AS details,
                 CASE WHEN state = 'queued' THEN lane END AS ring
             FROM written

@@ -144,9 +144,16 @@ pub(super) async fn purge(
     let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
     let rows = query_change!(
         r#"
-        WITH removed AS (
-            DELETE FROM jobs
+        WITH dead AS (
+            SELECT id
+            FROM jobs
             WHERE id = ANY($1) AND tenant = $2 AND state = 'failed'
+            ORDER BY id
+            FOR UPDATE
+        ),
+        removed AS (
+            DELETE FROM jobs
+            WHERE id = ANY(ARRAY(SELECT id FROM dead))
             RETURNING *
         ),
         changed AS (

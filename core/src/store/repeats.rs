@@ -38,6 +38,9 @@ pub enum Refused {
         /// The limit.
         limit: i32,
     },
+    /// The ledger did not answer, after it had accepted others of its batch:
+    /// unknown. It may be offered again under an idempotency key.
+    Unavailable,
     /// Others of its batch were refused, and it was to be all or nothing.
     WithTheOthers,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jetlane_core::domain::{
-    Claimed, ErrorKind, JobId, JobState, LaneName, LanePatch, Rate, TenantName, WorkerId,
+    Claimed, ErrorKind, JobId, JobState, LaneName, LanePatch, Lease, Rate, TenantName, WorkerId,
 };
 use jetlane_core::store::Isolated;
 
@@ -20,7 +20,7 @@ async fn alive(given: &Given) -> WorkerId {
 /// The job that the worker had reserved.
 async fn claimed_alone(given: &Given, worker: WorkerId) -> Option<Claimed> {
     match given.ledger.claim_isolated(&LaneName::default(), worker, 2, LEASE).await.unwrap() {
-        Isolated::Claimed(job, _) => Some(*job),
+        Isolated::Claimed(mut claims) => claims.jobs.pop(),
         Isolated::NotBefore(wait) => panic!("no rate is set, and yet to wait {wait:?}"),
         Isolated::Gone => None,
     }
@@ -50,6 +50,8 @@ async fn a_job_that_was_there_at_two_deaths_is_given_to_one_worker_alone() {
     given.advance(Duration::from_secs(20)).await;
     given_deaths(&given, id, 2).await;
     let (one, other, lane) = (alive(&given).await, alive(&given).await, LaneName::default());
+    given.accept(job("long")).await;
+    assert_eq!(given.claim(other, 1).await.len(), 1);
 
     let claims = given.claim_all(one, 4).await;
     let is_reserved = given.ledger.reserve_isolated(&lane, one).await.unwrap();
@@ -125,6 +127,37 @@ async fn an_idle_worker_takes_over_from_one_that_still_makes_room() {
 
     assert!(claimed_alone(&given, busy).await.is_none());
     assert_eq!(claimed_alone(&given, idle).await.unwrap().lease.job_id, id);
+}
+
+#[tokio::test]
+async fn an_idle_worker_takes_over_from_one_that_reserved_and_did_not_come() {
+    let given = given_a_settled_server().await;
+    let id = given.accept(job("suspect")).await;
+    given.advance(Duration::from_secs(20)).await;
+    given_deaths(&given, id, 2).await;
+    let (absent, idle, lane) = (alive(&given).await, alive(&given).await, LaneName::default());
+    assert!(given.ledger.reserve_isolated(&lane, absent).await.unwrap());
+
+    assert!(given.ledger.reserve_isolated(&lane, idle).await.unwrap());
+
+    assert_eq!(claimed_alone(&given, idle).await.unwrap().lease.job_id, id);
+}
+
+#[tokio::test]
+async fn a_job_that_is_to_run_alone_and_cannot_be_read_is_claimed_to_be_failed() {
+    let given = given_a_settled_server().await;
+    let id = given.accept(job("suspect")).await;
+    given.advance(Duration::from_secs(20)).await;
+    given_deaths(&given, id, 2).await;
+    let (worker, lane) = (alive(&given).await, LaneName::default());
+    sqlx::query("UPDATE jobs SET tool = 'unheard-of'").execute(&given.pool).await.unwrap();
+    assert!(given.ledger.reserve_isolated(&lane, worker).await.unwrap());
+
+    let claimed = given.ledger.claim_isolated(&lane, worker, 0, LEASE).await.unwrap();
+
+    let Isolated::Claimed(claims) = claimed else { panic!("{claimed:?}") };
+    assert!(claims.jobs.is_empty());
+    assert_eq!(claims.unreadable[0].lease, Lease { job_id: id, attempt: 3 });
 }
 
 #[tokio::test]

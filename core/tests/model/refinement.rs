@@ -187,7 +187,9 @@ impl Real {
         sqlx::query("UPDATE jobs SET isolated_for = NULL").execute(&self.pool).await.unwrap();
         self.ledger.reserve_isolated(&lane, id).await.unwrap();
         let claimed = match self.ledger.claim_isolated(&lane, id, 0, LEASE).await.unwrap() {
-            Isolated::Claimed(job, _) => vec![self.note_begun(worker, job.lease)],
+            Isolated::Claimed(claims) => {
+                claims.jobs.iter().map(|job| self.note_begun(worker, job.lease)).collect()
+            }
             Isolated::NotBefore(_) | Isolated::Gone => Vec::new(),
         };
         Answer::Leases(claimed)

@@ -7,6 +7,7 @@ use crate::fields::Fields;
 use crate::problem::ApiError;
 use crate::reader::{LANE_RULE, Query};
 
+const JOB_IDS_RULE: &str = "must be a list of one or more UUIDs";
 const TOOL_RULE: &str = "must be a tool's name";
 const ERROR_RULE: &str = "must be transient, permanent, timeout, panic, expired or quarantined";
 
@@ -21,12 +22,17 @@ pub(super) fn from_query(query: &Query) -> Result<DeadFilter, ApiError> {
     })
 }
 
+/// Which jobs; all, if it is not said. An empty list is refused: nobody who has
+/// nothing to name means everything.
+fn job_ids(fields: &mut Fields) -> Option<Vec<JobId>> {
+    let ids = fields.spelled_list("job_ids", JOB_IDS_RULE)?;
+    if ids.is_empty() { fields.violate("job_ids", JOB_IDS_RULE) } else { Some(ids) }
+}
+
 /// Reads the filter from the fields of a body.
 pub(super) fn from_fields(fields: &mut Fields) -> DeadFilter {
     DeadFilter {
-        job_ids: fields
-            .spelled_list::<JobId>("job_ids", "must be a list of UUIDs")
-            .unwrap_or_default(),
+        job_ids: job_ids(fields).unwrap_or_default(),
         lane: fields.spelled("lane", LANE_RULE),
         tool: fields.spelled("tool", TOOL_RULE),
         error: fields.spelled("error", ERROR_RULE),

@@ -37,12 +37,27 @@ pub struct Swept {
 ///
 /// # Errors
 ///
-/// If the ledger did not answer, or NATS was there and did not make our streams: what was done
-/// stays done, and the next sweep does the rest.
+/// The first, if a duty was not carried out: the ledger did not answer or commit in time, or NATS
+/// was there and did not make our streams. The others were; the next sweep does the rest.
 pub async fn sweep(app: &App, retention: &Retention) -> anyhow::Result<Swept> {
     // Without NATS the sweep does what concerns the ledger alone.
     let _ = timeout(NATS_LIMIT, app.messaging.revive()).await;
     let mut swept = Swept::default();
+    // Each has its turn, whatever became of those before.
+    let done = [
+        promote(app, &mut swept).await,
+        reap(app, &mut swept).await,
+        readmit(app).await,
+        prune(app, retention, &mut swept).await,
+        relay(app, &mut swept).await,
+    ];
+    for error in done.iter().filter_map(|done| done.as_ref().err()) {
+        tracing::warn!(error = causes(error), "a duty was not carried out");
+    }
+    done.into_iter().collect::<anyhow::Result<()>>().map(|()| swept)
+}
+
+async fn promote(app: &App, swept: &mut Swept) -> anyhow::Result<()> {
     for _ in 0..ROUNDS {
         let Promoted { change, next_due_in } = app.ledger.promote().await?;
         let promoted = change.events().count();
@@ -52,6 +67,10 @@ pub async fn sweep(app: &App, retention: &Retention) -> anyhow::Result<Swept> {
             break;
         }
     }
+    Ok(())
+}
+
+async fn reap(app: &App, swept: &mut Swept) -> anyhow::Result<()> {
     for _ in 0..ROUNDS {
         let Reaped { change, is_more, .. } = app.ledger.reap(SILENCE).await?;
         swept.reaped += change.events().count();
@@ -60,6 +79,10 @@ pub async fn sweep(app: &App, retention: &Retention) -> anyhow::Result<Swept> {
             break;
         }
     }
+    Ok(())
+}
+
+async fn readmit(app: &App) -> anyhow::Result<()> {
     let mut after = None;
     for _ in 0..ROUNDS {
         let Readmitted { change, go_on } = app.ledger.readmit_stranded(after.take()).await?;
@@ -69,6 +92,10 @@ pub async fn sweep(app: &App, retention: &Retention) -> anyhow::Result<Swept> {
         }
         after = go_on;
     }
+    Ok(())
+}
+
+async fn prune(app: &App, retention: &Retention, swept: &mut Swept) -> anyhow::Result<()> {
     for _ in 0..ROUNDS {
         let pruned = app.ledger.prune(retention).await?;
         swept.pruned += pruned.jobs + pruned.idempotency_keys + pruned.workers;
@@ -80,17 +107,22 @@ pub async fn sweep(app: &App, retention: &Retention) -> anyhow::Result<Swept> {
         let error = anyhow::Error::new(error);
         tracing::warn!(error = causes(&error), "cannot rotate events; the next sweep tries again");
     }
-    if app.messaging.is_up() {
-        app.messaging.declare_streams().await?;
-        let relay = Relay {
-            ledger: app.ledger.clone(),
-            messaging: app.messaging.clone(),
-            clock: Arc::clone(&app.clock),
-            metrics: app.outbox.clone(),
-            wake: Arc::new(Notify::new()),
-            period: Duration::MAX,
-        };
-        swept.relayed = relay.send_due().await?.is_all;
+    Ok(())
+}
+
+async fn relay(app: &App, swept: &mut Swept) -> anyhow::Result<()> {
+    if !app.messaging.is_up() {
+        return Ok(());
     }
-    Ok(swept)
+    app.messaging.declare_streams().await?;
+    let relay = Relay {
+        ledger: app.ledger.clone(),
+        messaging: app.messaging.clone(),
+        clock: Arc::clone(&app.clock),
+        metrics: app.outbox.clone(),
+        wake: Arc::new(Notify::new()),
+        period: Duration::MAX,
+    };
+    swept.relayed = relay.send_due().await?.is_all;
+    Ok(())
 }

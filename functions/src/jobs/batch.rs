@@ -145,9 +145,10 @@ fn refusal(place: usize, refused: Refused) -> ApiError {
     match refused {
         Refused::UnknownLane(lane) => at("lane", format!("there is no lane `{lane}`")),
         Refused::KeyReused => at("idempotency_key", ApiError::KeyReused.to_string()),
-        other @ (Refused::LaneFull { .. } | Refused::KeyInUse | Refused::WithTheOthers) => {
-            other.into()
-        }
+        other @ (Refused::LaneFull { .. }
+        | Refused::KeyInUse
+        | Refused::Unavailable
+        | Refused::WithTheOthers) => other.into(),
     }
 }
 

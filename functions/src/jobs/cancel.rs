@@ -13,7 +13,7 @@ use crate::problem::ApiError;
 use crate::reader::{JobPath, Tenant};
 
 /// 200 with the job if it is cancelled, 202 if it runs and will be; asking
-/// again changes nothing. 409 if it ended otherwise before.
+/// again changes nothing. 409 if it ended otherwise, before or just now.
 pub(crate) async fn cancel(
     State(app): State<App>,
     Tenant(tenant): Tenant,
@@ -37,6 +37,10 @@ pub(crate) async fn cancel(
     let job = app.ledger.find(&tenant, id).await?.ok_or_else(not_found)?;
     let status = match job.state {
         JobState::Running => StatusCode::ACCEPTED,
+        // It was told to stop, and had ended by then.
+        state @ (JobState::Completed | JobState::Failed) => {
+            return Err(ApiError::Conflict { action: "cancelling it", state });
+        }
         _ => StatusCode::OK,
     };
     Ok((status, Json(with_urls(&job, &base)?)).into_response())

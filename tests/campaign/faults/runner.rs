@@ -107,7 +107,7 @@ async fn carry_out_one(ground: &Ground, episode: &Episode) -> anyhow::Result<Don
 async fn lost_workers(ground: &Ground) -> Option<i64> {
     let count = sqlx::query_scalar(
         "SELECT count(*) FROM job_events
-         WHERE kind = 'released' AND details->>'reason' = 'worker lost'",
+         WHERE details->>'reason' = 'worker lost'",
     );
     count.fetch_one(&ground.world.ledger).await.ok()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 #[cfg(jetlane_mutants)]
 use super::mutants;
 use super::{Ledger, limited, readmit_after};
-use crate::domain::{Change, Frees, LaneName, Settlement, Share, TenantName, WorkerId};
+use crate::domain::{Change, Frees, LaneName, Lease, Settlement, Share, TenantName, WorkerId};
 use crate::store::{
     Claim, Claims, Held, Isolated, MOST_TENANTS, Renewed, StoreError, claim, isolate, lanes, renew,
     settle, shares, workers,
@@ -81,12 +81,16 @@ impl Ledger {
         self.transact(move |connection| {
             Box::pin(async move {
                 let change = isolate::claim(&mut *connection, &lane, worker, gpu_id, lease).await?;
-                let Some(id) = change.events().next().map(|event| event.job_id) else {
+                let lease = change
+                    .events()
+                    .next()
+                    .map(|event| Lease { job_id: event.job_id, attempt: event.attempt });
+                let Some(lease) = lease else {
                     let allowed_in = isolate::allowed_in(connection, &lane, worker).await?;
                     return Ok(allowed_in.map_or(Isolated::Gone, Isolated::NotBefore));
                 };
-                let job = isolate::claimed(connection, id).await?;
-                Ok(Isolated::Claimed(Box::new(job), change))
+                let claims = isolate::claimed(connection, lease, change).await?;
+                Ok(Isolated::Claimed(Box::new(claims)))
             })
         })
         .await

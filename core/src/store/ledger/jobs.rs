@@ -42,7 +42,7 @@ impl Ledger {
         }
         let new = Arc::new(new);
         match self.accept_together(&new, PATIENCE).await {
-            Err(StoreError::KeyInUse) if new.len() > 1 => self.accept_one_by_one(&new).await,
+            Err(error) if new.len() > 1 && is_of_one(&error) => self.accept_one_by_one(&new).await,
             Err(StoreError::KeyInUse) => {
                 Ok((vec![Acceptance::Refused(Refused::KeyInUse)], Change::default()))
             }
@@ -69,8 +69,8 @@ impl Ledger {
         .await
     }
 
-    /// Accepts jobs of which some have a key that is in use: no other is
-    /// refused for their sake.
+    /// Accepts jobs of which some have a key that is in use, or hold what the
+    /// ledger does not take: no other is refused for their sake.
     async fn accept_one_by_one(
         &self,
         new: &[NewJob],
@@ -94,7 +94,15 @@ impl Ledger {
                     in_use += 1;
                     answers.push(Acceptance::Refused(Refused::KeyInUse));
                 }
-                Err(error) => return Err(error),
+                Err(error) if change.unsent.is_empty() => return Err(error),
+                // What was accepted is told of, whatever becomes of the others.
+                Err(error) => {
+                    tracing::warn!(%error, "a batch was accepted in part");
+                    let left = new.len() - answers.len();
+                    let lost = || Acceptance::Refused(Refused::Unavailable);
+                    answers.extend(std::iter::repeat_with(lost).take(left));
+                    break;
+                }
             }
         }
         Ok((answers, change))
@@ -139,6 +147,8 @@ impl Ledger {
                 Box::pin(async move {
                     let key = keys::key_of(&mut *connection, &owner, id).await?;
                     let change = cancel::cancel(&mut *connection, &owner, id).await?;
+                    // One that runs keeps its key until it has stopped.
+                    let key = key.filter(|_| change.events().any(|event| event.state.is_final()));
                     readmit_one(connection, key, change).await
                 })
             })
@@ -299,6 +309,11 @@ impl Ledger {
     pub async fn purge(&self, tenant: &TenantName, ids: &[JobId]) -> Result<Change, StoreError> {
         limited(redrive::purge(&mut *self.pool.acquire().await?, tenant, ids)).await
     }
+}
+
+/// Whether it is the fault of one job that others were not accepted with it.
+fn is_of_one(error: &StoreError) -> bool {
+    matches!(error, StoreError::KeyInUse) || error.is_refusal()
 }
 
 /// Writes jobs, and finds out why some were not written.
