@@ -87,6 +87,8 @@ struct State {
     recovery: Option<Recovery>,
     /// Something is made to go wrong.
     is_stormy: bool,
+    /// How often something was.
+    storms: u32,
     /// The numbers of those that were to be accepted together or not at all.
     wholes: Vec<Vec<u32>>,
     blamed: Vec<Violation>,
@@ -193,14 +195,18 @@ impl History {
 
     /// Something is about to go wrong.
     pub(crate) fn breaks(&self) {
-        self.state.lock().unwrap().is_stormy = true;
+        let mut state = self.state.lock().unwrap();
+        state.is_stormy = true;
+        state.storms += 1;
     }
 
-    /// Whether nothing is wrong, and all has recovered from what was.
-    pub(crate) fn is_calm(&self) -> bool {
+    /// If nothing is wrong, and all has recovered from what was: after how many
+    /// faults. Twice the same says that it was calm all the time between.
+    pub(crate) fn calm_since(&self) -> Option<u32> {
         let state = self.state.lock().unwrap();
         let is_whole = |recovery: &Recovery| recovery.so_far().is_whole();
-        !state.is_stormy && state.recovery.as_ref().is_none_or(is_whole)
+        let is_calm = !state.is_stormy && state.recovery.as_ref().is_none_or(is_whole);
+        is_calm.then_some(state.storms)
     }
 
     /// A watcher has read of a job's end.

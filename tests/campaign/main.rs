@@ -2,8 +2,8 @@
 //! faults by a seeded schedule, and then a checker that believes none of them.
 //!
 //! ```text
-//! cargo build -p jetlane-functions --bin jobs
-//! cargo run -p jetlane-tests --bin campaign -- --seconds 120 --seed 7
+//! cargo build --workspace --bins
+//! cargo run --workspace --bin campaign -- --seconds 120 --seed 7
 //! ```
 //!
 //! * `world` brings up servers and processes, each process behind proxies of

@@ -120,6 +120,19 @@ async fn purged_dead_letters_are_gone_and_the_feed_tells_so() {
 }
 
 #[tokio::test]
+async fn an_empty_selection_is_not_everything() {
+    let app = TestApp::start().workers(1).await;
+    let dead = given_dead(&app, json!({})).await;
+
+    for verb in ["redrive", "purge"] {
+        let path = format!("/dead-letters:{verb}");
+        app.ask("POST", &path, json!({ "job_ids": [] })).await.expect(422);
+    }
+
+    assert_eq!(app.state(&dead).await, "failed");
+}
+
+#[tokio::test]
 async fn a_tenant_sees_and_moves_its_own_dead_letters_only() {
     let app = TestApp::start().workers(1).await;
     let dead = given_dead(&app, json!({})).await;

@@ -34,6 +34,7 @@ pub(crate) async fn settle(
             Ok(Ok(change)) if change.unsent.is_empty() => {
                 // An earlier try may have taken effect without our knowledge;
                 // then the relay announces it.
+                bench.announcer.leave_unknown();
                 tracing::info!("the attempt was settled before or superseded");
                 return "unknown";
             }

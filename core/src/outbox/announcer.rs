@@ -85,6 +85,12 @@ impl Announcer {
         }
     }
 
+    /// A change may have been committed of which nobody was told: the relay
+    /// looks what it owes.
+    pub fn leave_unknown(&self) {
+        self.relay.notify_one();
+    }
+
     /// Waits until nothing is on its way any more.
     pub async fn flush(&self) {
         self.receipts.close();

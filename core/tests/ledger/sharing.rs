@@ -164,6 +164,27 @@ async fn parallel_claimers_do_not_exceed_a_rate() {
 }
 
 #[tokio::test]
+async fn a_claim_that_began_earlier_gives_no_time_of_a_rate_back() {
+    let given = given_a_ledger().await;
+    let rate = Rate { per_second: 1.0, burst: 5 };
+    patch(&given, LanePatch { rate: Some(Some(rate)), ..LanePatch::default() }).await;
+    for _ in 0..20 {
+        given.accept(job("x")).await;
+    }
+    assert_eq!(given.claim(a_worker(), 8).await.len(), 5);
+    let claim_at = async |seconds| {
+        given.advance(Duration::from_secs(seconds)).await;
+        given.claim(a_worker(), 8).await.len()
+    };
+
+    assert_eq!(claim_at(104).await, 5);
+    // As one does that waited for the other.
+    assert_eq!(claim_at(100).await, 0);
+
+    assert_eq!(claim_at(104).await, 0, "four seconds were counted twice");
+}
+
+#[tokio::test]
 async fn a_paused_lane_gives_nothing_and_a_resumed_one_rings() {
     let given = given_a_ledger().await;
     given.accept(job("x")).await;

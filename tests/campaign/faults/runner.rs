@@ -78,7 +78,7 @@ async fn carry_out_one(ground: &Ground, episode: &Episode) -> anyhow::Result<Don
     let note = |phase, more| ground.history.note("fault", phase, None, more);
     note(Phase::Invoke, json!({ "kinds": names, "lasts_ms": episode.lasts.as_millis() }));
 
-    let lost = lost_workers(ground).await;
+    let start = sqlx::query_scalar("SELECT ledger_xid()").fetch_one(&ground.world.ledger).await;
     ground.history.breaks();
     let mut faults: Vec<_> = episode.faults.iter().map(FaultKind::fault).collect();
     for fault in &mut faults {
@@ -90,7 +90,9 @@ async fn carry_out_one(ground: &Ground, episode: &Episode) -> anyhow::Result<Don
     }
     ground.history.lifted(ground.world.edge_urls(), ground.world.worker_ids());
     let recovered = until_recovered(ground, episode, &names.join("+")).await;
-    blame_needless_takeovers(ground, &kinds, lost, lost_workers(ground).await);
+    if let Ok(start) = start {
+        blame_needless_takeovers(ground, &kinds, start).await;
+    }
 
     let mut done = Done { faults: Vec::new(), recovered };
     for (kind, fault) in kinds.into_iter().zip(&mut faults) {
@@ -102,27 +104,25 @@ async fn carry_out_one(ground: &Ground, episode: &Episode) -> anyhow::Result<Don
     Ok(done)
 }
 
-/// In how many attempts the ledger says that a worker was lost; `None` if it
-/// does not answer now.
-async fn lost_workers(ground: &Ground) -> Option<i64> {
-    let count = sqlx::query_scalar(
-        "SELECT count(*) FROM job_events
-         WHERE details->>'reason' = 'worker lost'",
-    );
-    count.fetch_one(&ground.world.ledger).await.ok()
-}
-
 /// Workers that could reach the ledger all the time are not taken for dead,
-/// whatever else went wrong.
-fn blame_needless_takeovers(
-    ground: &Ground,
-    kinds: &[FaultKind],
-    before: Option<i64>,
-    after: Option<i64>,
-) {
-    let (Some(before), Some(after)) = (before, after) else { return };
-    if after > before && !kinds.iter().any(|kind| kind.may_silence_workers()) {
-        let what = format!("{kinds:?} made {} attempts lose their worker", after - before);
+/// whatever else went wrong. It is about attempts begun since a transaction:
+/// what an earlier fault has orphaned may be noticed only now.
+async fn blame_needless_takeovers(ground: &Ground, kinds: &[FaultKind], start: i64) {
+    if kinds.iter().any(|kind| kind.may_silence_workers()) {
+        return;
+    }
+    let count = sqlx::query_scalar(
+        "SELECT count(*)
+         FROM job_events AS lost
+         JOIN job_events AS begun USING (job_id, attempt)
+         WHERE lost.details->>'reason' = 'worker lost'
+           AND begun.kind = 'running'
+           AND begun.xid > $1",
+    );
+    // One that is not answered is no news of the product.
+    let count: i64 = count.bind(start).fetch_one(&ground.world.ledger).await.unwrap_or(0);
+    if count > 0 {
+        let what = format!("{kinds:?} made {count} attempts lose their worker");
         ground.history.blame(Violation::general(Invariant::Charged, what));
     }
 }

@@ -18,8 +18,8 @@ const JOBS: usize = 8;
 
 impl Clients {
     /// Submits the next plans of the mixed load in one request: of one tenant,
-    /// without keys of their own, so that nobody asks again. Every other batch
-    /// is to be accepted as a whole or not at all; the others have one item
+    /// without keys of their own, so that nobody asks again. Half of them
+    /// are to be accepted as a whole or not at all; the others have one item
     /// that cannot be accepted.
     pub(crate) async fn drive_batch(&self) {
         let plans: Vec<Plan> = (0..JOBS).map(|_| self.for_a_batch()).collect();

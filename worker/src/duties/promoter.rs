@@ -81,6 +81,7 @@ impl Promoter {
                 Err(error) => anyhow::Error::new(error),
             };
             tracing::warn!(error = causes(&error), "cannot promote due jobs");
+            self.announcer.leave_unknown();
             return pauses.next();
         }
     }

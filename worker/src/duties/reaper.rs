@@ -108,6 +108,7 @@ impl Reaper {
             Err(error) => anyhow::Error::new(error),
         };
         tracing::warn!(error = causes(&error), "cannot reap");
+        self.announcer.leave_unknown();
         // Whoever was due is looked at with the next try.
         list.learn(&[], Instant::now());
         *was_away = true;

@@ -43,7 +43,8 @@ impl Ledger {
     /// # Errors
     ///
     /// As all, and if the ledger does not commit at once: then nobody's silence
-    /// counts, and nothing was written. Reaping again does no harm.
+    /// counts, and nothing was written. Reaping again does no harm. Of what came
+    /// before, nothing is announced: the relay does it.
     pub async fn reap(&self, silence: Duration) -> Result<Reaped, StoreError> {
         let mut connection = self.pool.acquire().await?;
         let running = limited(reap::running(&mut connection, silence)).await?;
