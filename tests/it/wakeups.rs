@@ -381,6 +381,47 @@ async fn a_raised_rate_limit() {
     assert_starts(&app, &id).await;
 }
 
+/// A system of two workers whose lane lets one job start every two seconds;
+/// one job that has started, and another that waits for its time. Only the
+/// worker of the first knows of that, and is returned as its place.
+async fn given_a_wait_for_a_rate(setup: Setup) -> (TestApp, usize, String) {
+    let mut app = idle(setup).await;
+    app.start_worker(&[]).await;
+    let rate = json!({ "rate": { "per_second": 0.5, "burst": 1 } });
+    app.ask("PATCH", "/lanes/default", rate).await.expect(200);
+    let jobs = json!({ "jobs": [job_of(1), job_of(1)] });
+    let accepted = app.ask("POST", "/jobs:batch", jobs).await.expect(200).json();
+    let id = |n: usize| accepted["results"][n]["job"]["id"].as_str().unwrap().to_owned();
+    let worker = app.until_state(&id(0), "completed").await["worker"].clone();
+    let is_it =
+        |place: &usize| app.workers[*place].process.told("worker").as_deref() == worker.as_str();
+    let place = (0..2).find(is_it).expect("one of the two had it");
+    (app, place, id(1))
+}
+
+#[tokio::test]
+async fn a_rate_that_allows_a_start_once_the_worker_that_waited_has_drained() {
+    let (app, place, second) = given_a_wait_for_a_rate(unswept().slots(2)).await;
+
+    app.workers[place].process.signal(Signal::TERM);
+    app.workers[place].process.end_within(PATIENCE).await;
+
+    app.until_state(&second, "completed").await;
+}
+
+#[tokio::test]
+async fn a_rate_that_allows_a_start_while_the_worker_that_waited_is_full() {
+    let lanes = "default,second";
+    let (app, _, second) = given_a_wait_for_a_rate(unswept().slots(2).var("LANES", lanes)).await;
+
+    // Enough for three of the four slots; one of the workers has none left.
+    for _ in 0..3 {
+        app.submit(with(job_of(LONG), json!({ "lane": "second" }))).await;
+    }
+
+    app.until_state(&second, "completed").await;
+}
+
 #[tokio::test]
 async fn a_slot_that_a_time_out_frees() {
     let app = idle(unswept().slots(1)).await;

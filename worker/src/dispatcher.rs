@@ -164,8 +164,13 @@ impl Dispatcher {
                         self.board.look_everywhere();
                         sweep = now + self.settings.poll_interval;
                     }
-                    self.look_where_starts_are_allowed(now);
+                    self.look_where_starts_are_allowed(now).await;
                 }
+            }
+        }
+        for lane in 0..self.next_start.len() {
+            if self.next_start[lane].is_some() {
+                self.ring_others(lane).await;
             }
         }
     }
@@ -182,12 +187,16 @@ impl Dispatcher {
         self.callers[call.lane] = Some(call.verdict);
     }
 
-    /// Looks again at lanes whose rate allows another start.
-    fn look_where_starts_are_allowed(&mut self, now: Instant) {
-        for (lane, next_start) in self.next_start.iter_mut().enumerate() {
-            if next_start.is_some_and(|at| at <= now) {
-                *next_start = None;
-                self.board.look(lane);
+    /// Looks again at lanes whose rate allows another start. Nobody else may
+    /// know when that is: without room, it is for others to look.
+    async fn look_where_starts_are_allowed(&mut self, now: Instant) {
+        for lane in 0..self.next_start.len() {
+            if self.next_start[lane].take_if(|at| *at <= now).is_none() {
+                continue;
+            }
+            self.board.look(lane);
+            if !self.slots.any_free() {
+                self.ring_others(lane).await;
             }
         }
     }
@@ -304,13 +313,13 @@ impl Dispatcher {
             tracing::info!(lane = %self.settings.lanes[lane], "making room for a job that runs alone");
             self.isolating = Some(Isolating::MakingRoom(lane));
             if !self.slots.all_free() {
+                // Whoever runs nothing need not make room first.
                 self.ring_others(lane).await;
             }
         }
     }
 
-    /// Rings a lane that others can do more for: a worker that runs nothing
-    /// need not make room first.
+    /// Rings a lane that others may do more for.
     async fn ring_others(&self, lane: usize) {
         let ring = self.bench.messaging.ring(&self.settings.lanes[lane], None);
         if !matches!(timeout(RING_LIMIT, ring).await, Ok(Ok(_))) {
