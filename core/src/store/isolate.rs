@@ -237,7 +237,7 @@ pub(super) async fn claimed(
 /// # Errors
 ///
 /// [`StoreError::Database`]; [`StoreError::Corrupt`] if it cannot be read.
-async fn read(connection: &mut PgConnection, id: JobId) -> Result<Claimed, StoreError> {
+pub(super) async fn read(connection: &mut PgConnection, id: JobId) -> Result<Claimed, StoreError> {
     let row = sqlx::query!(
         r#"
         SELECT

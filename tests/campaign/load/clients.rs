@@ -176,7 +176,7 @@ impl Clients {
     }
 
     async fn try_submit(&self, plan: &Plan, rng: &mut StdRng, must_be_replay: bool) -> Tried {
-        let (began, calm) = (Instant::now(), self.history.calm_since());
+        let (began, calm_before) = (Instant::now(), self.history.calm_since());
         let n = Some(plan.n);
         let edge = self.any_edge(rng);
         self.history.note("submit", Phase::Invoke, n, json!({ "edge": edge }));
@@ -208,7 +208,10 @@ impl Clients {
                 Tried::NotDone
             }
             Heard::Answer { status: status @ (409 | 503), body, .. } => {
-                if status == 503 && calm.is_some() && self.history.calm_since() == calm {
+                if status == 503
+                    && calm_before.is_some()
+                    && self.history.calm_since() == calm_before
+                {
                     let what = format!("{} was refused in calm weather: {body}", plan.name());
                     self.blame(Invariant::Api, what);
                 }

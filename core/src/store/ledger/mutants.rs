@@ -22,7 +22,7 @@ pub(super) async fn settlement(
 ) -> Result<Settlement, StoreError> {
     let Lease { job_id, attempt } = settlement.lease;
     if Mutant::NoFence.is_on() {
-        settlement.lease = isolate::claimed(&mut *connection, job_id).await?.lease;
+        settlement.lease = isolate::read(&mut *connection, job_id).await?.lease;
     }
     if Mutant::SettleWithoutState.is_on() {
         sqlx::query(
