@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo build --workspace --bins
-//! cargo run --workspace --bin campaign -- --seconds 120 --seed 7
+//! target/debug/campaign --seconds 120 --seed 7
 //! ```
 //!
 //! * `world` brings up servers and processes, each process behind proxies of
