@@ -16,23 +16,7 @@ pub(super) async fn find(
     tenant: &TenantName,
     id: JobId,
 ) -> Result<Option<Job>, StoreError> {
-    sqlx::query_as!(
-        JobRow,
-        r#"
-        SELECT id, tenant, lane, name, tool, params, priority, state, attempt, failures,
-               max_attempts, run_at, start_by, timeout_ms, retry, concurrency_key, submitted_by, worker, gpu_id,
-               progress, result, error, created_at, started_at, finished_at,
-               cancel_requested_at, event_seq
-        FROM jobs
-        WHERE id = $1 AND tenant = $2
-        "#,
-        id.0,
-        tenant.as_str(),
-    )
-    .fetch_optional(connection)
-    .await?
-    .map(TryInto::try_into)
-    .transpose()
+    Ok(find_each(connection, tenant, &[id]).await?.pop())
 }
 
 /// Those of the jobs that the tenant has, newest first.
