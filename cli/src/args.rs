@@ -88,7 +88,10 @@ mod tests {
             "dead list --lane a --tool simulate --error timeout --submitted-by me --limit 5",
             "dead show ID",
             "dead redrive --lane a --limit 5 --dry-run",
+            "dead redrive ID",
             "dead purge --lane a --limit 5 --dry-run",
+            "dead purge --all",
+            "dead purge ID ID",
             "redrive ID",
             "lanes set a {}",
             "lanes pause a",
@@ -108,6 +111,15 @@ mod tests {
         let named = |name: &str| lines.iter().any(|line| line.starts_with(name));
         for command in Cli::command().get_subcommands() {
             assert!(named(command.get_name()), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn who_does_not_say_which_dead_letters_means_none() {
+        for line in ["dead purge", "dead redrive", "dead purge --dry-run", "dead purge --all ID"] {
+            let line = line.replace("ID", "019a0000-0000-7000-8000-000000000001");
+            let line = format!("jetlane {line}");
+            assert!(Cli::try_parse_from(line.split_whitespace()).is_err(), "{line}");
         }
     }
 

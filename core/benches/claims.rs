@@ -149,7 +149,7 @@ async fn fill(ledger: &Ledger, policy: Policy) {
         rate: (policy == Policy::Rate).then_some(Some(Rate { per_second: 1e6, burst: 1_000_000 })),
         ..LanePatch::default()
     };
-    ledger.update_lane(&lane, patch).await.unwrap();
+    drop(ledger.update_lane(&lane, patch).await.unwrap());
     let count = 2 * (WARM_UP + ROUNDS) * usize::try_from(SLOTS).unwrap();
     for start in (0..count).step_by(BATCH) {
         let jobs = (start..count.min(start + BATCH)).map(|n| policy.job(n)).collect();

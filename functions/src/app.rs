@@ -9,7 +9,7 @@ use jetlane_core::config::Mutant;
 use jetlane_core::domain::Change;
 use jetlane_core::messaging::Messaging;
 use jetlane_core::outbox::{Announcer, OutboxMetrics};
-use jetlane_core::store::{Acceptance, Ledger};
+use jetlane_core::store::{Acceptance, Ledger, Ranked, StoreError};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -94,6 +94,23 @@ impl App {
     pub(crate) fn note_accepted(&self, answers: &[Acceptance]) {
         let new = answers.iter().filter(|answer| matches!(answer, Acceptance::Accepted(_)));
         self.metrics.jobs_created.inc_by(new.count() as u64);
+    }
+
+    /// Ranks jobs anew that wait in lanes whose ageing was changed, in at most
+    /// `rounds` batches.
+    ///
+    /// # Errors
+    ///
+    /// Those of the ledger; what is left is done by whoever asks next.
+    pub(crate) async fn rank_anew(&self, rounds: usize) -> Result<(), StoreError> {
+        for _ in 0..rounds {
+            let Ranked { jobs, change } = self.ledger.rank_anew().await?;
+            self.announce(change).await;
+            if jobs == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Tells NATS of a committed change. Failing to does not fail the request:

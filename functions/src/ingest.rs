@@ -26,10 +26,7 @@ use crate::app::App;
 use crate::fields::Fields;
 use crate::jobs::describe::{describe, new_id, under_key};
 use crate::problem::ApiError;
-use crate::reader::without_nuls;
-
-/// The longest idempotency key that is kept.
-const LONGEST_KEY: usize = 255;
+use crate::reader::{IDEMPOTENCY_KEY_LIMIT, nuls};
 
 /// Reads a description; the job is `source`'s event `id`.
 ///
@@ -42,7 +39,7 @@ fn read(
     source: &str,
     id: &str,
 ) -> anyhow::Result<NewJob> {
-    without_nuls(&description).context("the event describes no job")?;
+    anyhow::ensure!(nuls("", &description).is_empty(), "a text of the event holds a NUL");
     let mut fields = Fields::new(description);
     let new = describe(&mut fields, new_id(app), TenantName::default());
     fields.finish().context("the event describes no job")?;
@@ -52,7 +49,7 @@ fn read(
 /// The idempotency key of an event.
 fn key(source: &str, id: &str) -> String {
     let key = format!("{source}:{id}");
-    if key.len() <= LONGEST_KEY && key.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if key.len() <= IDEMPOTENCY_KEY_LIMIT && key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return key;
     }
     let mut key = format!("{source}:sha256:");
@@ -102,7 +99,7 @@ mod tests {
     fn an_id_is_kept_as_it_is_unless_it_cannot_be() {
         assert_eq!(key("sqs", "19dd0b57-b21e"), "sqs:19dd0b57-b21e");
         let long = key("s3", &"x".repeat(1000));
-        assert!(long.starts_with("s3:sha256:") && long.len() <= LONGEST_KEY, "{long}");
+        assert!(long.starts_with("s3:sha256:") && long.len() <= IDEMPOTENCY_KEY_LIMIT, "{long}");
         assert_ne!(long, key("s3", &"x".repeat(1001)));
         assert!(key("s3", "with space").starts_with("s3:sha256:"));
     }

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use jetlane_core::causes;
 use jetlane_core::domain::{ConcurrencyLimit, Lane, LaneName, LanePatch, Rate, RetryPolicy, Share};
 use serde_json::{Map, Value, json};
 
@@ -15,6 +16,12 @@ use crate::reader::{JsonObject, KeyPath, LanePath, Tenant};
 
 /// The most starts per second that a limit can be: more is none.
 const FASTEST: f64 = 100_000.0;
+
+/// The most jobs of a concurrency key at once: they are let go together.
+const MOST_AT_ONCE: i32 = 10_000;
+
+/// How many batches are ranked anew at once after a change of a lane's ageing; a duty does the rest.
+const ROUNDS: usize = 10;
 
 /// 200 with all lanes and their policies, by name.
 pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<Lane>>, ApiError> {
@@ -37,11 +44,14 @@ pub(crate) async fn update(
     JsonObject(body): JsonObject,
 ) -> Result<Json<Lane>, ApiError> {
     let patch = read_patch(body)?;
+    let is_ageing_changed = patch.ageing.is_some();
     let (changer, lane) = (app.clone(), name.clone());
     app.whole(async move {
-        changer.ledger.make_lane(&lane).await?;
-        if let Some(change) = changer.ledger.update_lane(&lane, patch).await? {
-            changer.announce(change).await;
+        let change = changer.ledger.update_lane(&lane, patch).await?;
+        changer.announce(change).await;
+        if is_ageing_changed && let Err(error) = changer.rank_anew(ROUNDS).await {
+            let error = anyhow::Error::new(error);
+            tracing::warn!(error = causes(&error), "cannot rank anew; a duty does it");
         }
         Ok(())
     })
@@ -106,7 +116,7 @@ pub(crate) async fn limit_concurrency(
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
     let mut fields = Fields::new(body);
-    let most = fields.nullable_integer("limit", 0..=1_000_000).flatten();
+    let most = fields.nullable_integer("limit", 0..=MOST_AT_ONCE).flatten();
     let is_sequential = fields.flag("sequential").unwrap_or_default();
     let limit = match (most, is_sequential) {
         (None, true) => Some(ConcurrencyLimit::Sequential),

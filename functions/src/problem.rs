@@ -174,22 +174,36 @@ impl From<Refused> for ApiError {
     }
 }
 
+const NOT_JSON: &str = "/problems/not-json";
+const NOT_FOUND: &str = "/problems/not-found";
+const METHOD_NOT_ALLOWED: &str = "/problems/method-not-allowed";
+const CONFLICT: &str = "/problems/conflict";
+const TOO_LARGE: &str = "/problems/too-large";
+const UNSUPPORTED_MEDIA_TYPE: &str = "/problems/unsupported-media-type";
+const INVALID: &str = "/problems/invalid";
+const UNAVAILABLE: &str = "/problems/unavailable";
+const INTERNAL: &str = "/problems/internal";
+const KEY_REUSED: &str = "/problems/key-reused";
+const KEY_IN_USE: &str = "/problems/key-in-use";
+const LANE_FULL: &str = "/problems/lane-full";
+const WITH_THE_OTHERS: &str = "/problems/with-the-others";
+
 /// The types of problem, as relative URIs. Adding one is a reviewed change,
 /// renaming one a breaking change.
 pub const PROBLEM_TYPES: [&str; 13] = [
-    "/problems/not-json",
-    "/problems/not-found",
-    "/problems/method-not-allowed",
-    "/problems/conflict",
-    "/problems/too-large",
-    "/problems/unsupported-media-type",
-    "/problems/invalid",
-    "/problems/unavailable",
-    "/problems/internal",
-    "/problems/key-reused",
-    "/problems/key-in-use",
-    "/problems/lane-full",
-    "/problems/with-the-others",
+    NOT_JSON,
+    NOT_FOUND,
+    METHOD_NOT_ALLOWED,
+    CONFLICT,
+    TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE,
+    INVALID,
+    UNAVAILABLE,
+    INTERNAL,
+    KEY_REUSED,
+    KEY_IN_USE,
+    LANE_FULL,
+    WITH_THE_OTHERS,
 ];
 
 #[derive(serde::Serialize)]
@@ -205,36 +219,30 @@ struct Problem {
 impl ApiError {
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::NotJson(_) => (StatusCode::BAD_REQUEST, PROBLEM_TYPES[0], "Not JSON"),
-            Self::NotFound(_) => (StatusCode::NOT_FOUND, PROBLEM_TYPES[1], "Not found"),
+            Self::NotJson(_) => (StatusCode::BAD_REQUEST, NOT_JSON, "Not JSON"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, NOT_FOUND, "Not found"),
             Self::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, PROBLEM_TYPES[2], "Method not allowed")
+                (StatusCode::METHOD_NOT_ALLOWED, METHOD_NOT_ALLOWED, "Method not allowed")
             }
-            Self::Conflict { .. } => (StatusCode::CONFLICT, PROBLEM_TYPES[3], "Conflict"),
-            Self::TooLarge { .. } => {
-                (StatusCode::PAYLOAD_TOO_LARGE, PROBLEM_TYPES[4], "Body too large")
-            }
-            Self::UnsupportedMediaType => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, PROBLEM_TYPES[5], "Unsupported media type")
-            }
-            Self::Invalid(_) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, PROBLEM_TYPES[6], "Invalid request")
-            }
+            Self::Conflict { .. } => (StatusCode::CONFLICT, CONFLICT, "Conflict"),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE, "Body too large"),
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                UNSUPPORTED_MEDIA_TYPE,
+                "Unsupported media type",
+            ),
+            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, INVALID, "Invalid request"),
             Self::Unavailable(_) | Self::Outdated(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, PROBLEM_TYPES[7], "Unavailable")
+                (StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, "Unavailable")
             }
-            Self::Internal(_) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, PROBLEM_TYPES[8], "Internal error")
-            }
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, "Internal error"),
             Self::KeyReused => {
-                (StatusCode::UNPROCESSABLE_ENTITY, PROBLEM_TYPES[9], "Idempotency key reused")
+                (StatusCode::UNPROCESSABLE_ENTITY, KEY_REUSED, "Idempotency key reused")
             }
-            Self::KeyInUse => (StatusCode::CONFLICT, PROBLEM_TYPES[10], "Idempotency key in use"),
-            Self::LaneFull { .. } => {
-                (StatusCode::TOO_MANY_REQUESTS, PROBLEM_TYPES[11], "Lane full")
-            }
+            Self::KeyInUse => (StatusCode::CONFLICT, KEY_IN_USE, "Idempotency key in use"),
+            Self::LaneFull { .. } => (StatusCode::TOO_MANY_REQUESTS, LANE_FULL, "Lane full"),
             Self::WithTheOthers => {
-                (StatusCode::UNPROCESSABLE_ENTITY, PROBLEM_TYPES[12], "Refused with the others")
+                (StatusCode::UNPROCESSABLE_ENTITY, WITH_THE_OTHERS, "Refused with the others")
             }
         }
     }

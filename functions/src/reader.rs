@@ -35,10 +35,26 @@ pub(crate) const STATE_RULE: &str =
 
 const TENANT_HEADER: &str = "x-jetlane-tenant";
 
-/// The body as a JSON object of at most `LIMIT` bytes, in which no text holds a NUL.
-pub(crate) struct JsonObject<const LIMIT: usize = BODY_LIMIT>(pub(crate) Map<String, Value>);
+/// The body as a JSON object, in which no text holds a NUL.
+pub(crate) struct JsonObject(pub(crate) Map<String, Value>);
 
-impl<S: Sync, const LIMIT: usize> FromRequest<S> for JsonObject<LIMIT> {
+impl<S: Sync> FromRequest<S> for JsonObject {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let AnyJsonObject::<BODY_LIMIT>(object) =
+            AnyJsonObject::from_request(request, state).await?;
+        match nuls("", &object) {
+            nuls if nuls.is_empty() => Ok(Self(object)),
+            nuls => Err(ApiError::Invalid(nuls)),
+        }
+    }
+}
+
+/// The body as a JSON object of at most `LIMIT` bytes, whose texts may hold NULs.
+pub(crate) struct AnyJsonObject<const LIMIT: usize>(pub(crate) Map<String, Value>);
+
+impl<S: Sync, const LIMIT: usize> FromRequest<S> for AnyJsonObject<LIMIT> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
@@ -54,22 +70,21 @@ impl<S: Sync, const LIMIT: usize> FromRequest<S> for JsonObject<LIMIT> {
         }
         let value: Value = serde_json::from_slice(&body)
             .map_err(|error| ApiError::NotJson(format!("the body is no JSON: {error}")))?;
-        let Value::Object(object) = value else {
-            return Err(ApiError::Invalid(vec![Violation::at("", "send a JSON object")]));
-        };
-
-        without_nuls(&object)?;
-        Ok(Self(object))
+        match value {
+            Value::Object(object) => Ok(Self(object)),
+            _ => Err(ApiError::Invalid(vec![Violation::at("", "send a JSON object")])),
+        }
     }
 }
 
-/// Refuses an object in which a text holds a NUL.
-pub(crate) fn without_nuls(object: &Map<String, Value>) -> Result<(), ApiError> {
+/// The places in an object, itself at the JSON pointer `place`, where a text
+/// holds a NUL, which PostgreSQL cannot store.
+pub(crate) fn nuls(place: &str, object: &Map<String, Value>) -> Vec<Violation> {
     let mut nuls = Vec::new();
     for (name, value) in object {
-        find_nuls(&format!("/{}", escaped(name)), name, value, &mut nuls);
+        find_nuls(&format!("{place}/{}", escaped(name)), name, value, &mut nuls);
     }
-    if nuls.is_empty() { Ok(()) } else { Err(ApiError::Invalid(nuls)) }
+    nuls
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -96,7 +111,7 @@ async fn read(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
     if length > limit { Err(ApiError::TooLarge { limit }) } else { Ok(kept) }
 }
 
-/// Collects the places of texts that hold a NUL, which PostgreSQL cannot store.
+/// Collects the places of texts that hold a NUL.
 fn find_nuls(pointer: &str, name: &str, value: &Value, found: &mut Vec<Violation>) {
     let mut complain = || {
         found.push(Violation::at(pointer.replace('\0', "\u{fffd}"), "text must not hold a NUL"));
@@ -227,12 +242,16 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
+/// The longest name of a request.
+pub(crate) const IDEMPOTENCY_KEY_LIMIT: usize = 255;
+
 /// What is said to who chooses a key that cannot be kept.
 pub(crate) const IDEMPOTENCY_KEY_RULE: &str = "must have 1 to 255 visible ASCII characters";
 
 /// Whether text can be the name of a request.
 pub(crate) fn is_idempotency_key(text: &str) -> bool {
-    (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    (1..=IDEMPOTENCY_KEY_LIMIT).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// The caller's W3C trace context, if it is well formed.

@@ -95,13 +95,15 @@ impl Campaign {
         let stop = CancellationToken::new();
         let mut load = JoinSet::new();
         load.spawn(keep_submitting(Arc::clone(&self.ground.clients), args.rate, stop.clone()));
+        let (operator, until) = (Arc::clone(&self.ground.clients), stop.clone());
+        load.spawn(async move { operator.operate(until).await });
 
         sleep(WARM_UP).await;
         let done = carry_out(&self.ground, episodes(seed, &self.kinds), deadline).await;
         sleep(deadline.saturating_duration_since(Instant::now())).await;
 
         stop.cancel();
-        if timeout(ANSWER_LIMIT, load.join_next()).await.is_err() {
+        if timeout(ANSWER_LIMIT, load.join_all()).await.is_err() {
             bail!("clients still waited for answers {ANSWER_LIMIT:?} after the last fault");
         }
         Ok(done)

@@ -11,6 +11,7 @@ pub(crate) enum Use {
     Plan,
     Client,
     Watcher,
+    Operator,
 }
 
 /// The chance of the `n`th user of a kind.

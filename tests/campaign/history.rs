@@ -49,6 +49,17 @@ pub(crate) enum Cancel {
     TooLate,
 }
 
+/// What became of a change of a waiting job, as far as its client knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changed {
+    /// Not asked, or answered that it came too late.
+    No,
+    /// Asked, but no answer told anything.
+    Unknown,
+    /// Answered with success.
+    Done,
+}
+
 /// What became of another chance for a failed job, as far as its client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Redrive {
@@ -68,6 +79,7 @@ pub(crate) struct Submission {
     pub(crate) ids: Vec<Uuid>,
     pub(crate) cancel: Cancel,
     pub(crate) redrive: Redrive,
+    pub(crate) changed: Changed,
 }
 
 /// All that clients know.
@@ -132,6 +144,7 @@ impl History {
             ids: Vec::new(),
             cancel: Cancel::NotAsked,
             redrive: Redrive::NotAsked,
+            changed: Changed::No,
         });
         plan
     }
@@ -181,6 +194,11 @@ impl History {
     /// What became of another chance.
     pub(crate) fn redriven(&self, n: u32, redrive: Redrive) {
         self.state.lock().unwrap().submissions[n as usize].redrive = redrive;
+    }
+
+    /// What became of a change.
+    pub(crate) fn changed(&self, n: u32, changed: Changed) {
+        self.state.lock().unwrap().submissions[n as usize].changed = changed;
     }
 
     /// These are submitted to be accepted together or not at all.

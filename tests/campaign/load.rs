@@ -5,6 +5,7 @@ mod batch;
 mod call;
 mod clients;
 mod follow;
+mod operator;
 mod plan;
 
 use std::sync::Arc;

@@ -78,6 +78,38 @@ async fn without_its_ledger_an_edge_asks_to_come_back_later() {
 }
 
 #[tokio::test]
+async fn an_edge_without_a_free_connection_asks_to_come_back_later() {
+    let app = TestApp::start().var("DATABASE_MAX_CONNECTIONS", "1").await;
+    let id = app.submit(json!({ "name": "x", "run_at": "2099-01-01T00:00:00Z" })).await;
+    let mut locking = app.ledger.begin().await.unwrap();
+    sqlx::query("SELECT FROM jobs FOR UPDATE").execute(&mut *locking).await.unwrap();
+
+    let path = format!("/jobs/{id}");
+    let (changed, refused) = tokio::join!(app.ask("PUT", &path, json!({ "name": "y" })), async {
+        app.eventually("the change waits for the row", async || {
+            let waiting: bool = sqlx::query_scalar(
+                "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                     AND datname = current_database())",
+            )
+            .fetch_one(&app.ledger)
+            .await
+            .unwrap();
+            waiting.then_some(())
+        })
+        .await;
+        let refused = app.ask("POST", "/jobs", json!({ "name": "too much" })).await;
+        locking.rollback().await.unwrap();
+        refused
+    });
+
+    let refused = refused.expect(503);
+    assert_eq!(refused.problem()["type"], "/problems/unavailable");
+    assert!(refused.header("retry-after").parse::<u32>().is_ok(), "{refused:?}");
+    changed.expect(200);
+    app.ask("POST", "/jobs", json!({ "name": "now" })).await.expect(201);
+}
+
+#[tokio::test]
 async fn an_edge_whose_ledger_was_never_migrated_says_what_to_do() {
     let app = TestApp::start().await;
     app.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;

@@ -97,7 +97,7 @@ async fn given_room_is_made(app: &TestApp) -> (String, String) {
 
 #[tokio::test]
 async fn a_slot_kept_for_a_job_that_was_cancelled_is_filled_again() {
-    let app = TestApp::start().workers(1).slots(2).await;
+    let app = TestApp::start().without_sweep().workers(1).slots(2).await;
     let (long, suspect) = given_room_is_made(&app).await;
     let other = app.submit(json!({ "name": "other" })).await;
 
@@ -109,7 +109,7 @@ async fn a_slot_kept_for_a_job_that_was_cancelled_is_filled_again() {
 
 #[tokio::test]
 async fn a_slot_kept_for_a_job_that_another_worker_runs_is_filled_again() {
-    let mut app = TestApp::start().workers(1).slots(2).await;
+    let mut app = TestApp::start().without_sweep().workers(1).slots(2).await;
     let (long, suspect) = given_room_is_made(&app).await;
     let other = app.submit(json!({ "name": "other" })).await;
 

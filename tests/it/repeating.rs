@@ -155,17 +155,19 @@ async fn a_bad_job_of_a_batch_is_told_by_its_place_and_spoils_no_other() {
         &app,
         json!({ "jobs": [
             { "name": "good" }, { "name": " " }, { "name": "x", "lane": "nowhere" }, 7,
+            { "name": "x", "params": { "text": "a\0b" } },
         ] }),
     )
     .await
     .expect(200)
     .json();
 
-    assert_eq!(statuses(&reply), [201, 422, 422, 422]);
+    assert_eq!(statuses(&reply), [201, 422, 422, 422, 422]);
     let error = |n: usize| reply["results"][n]["problem"]["errors"][0]["pointer"].clone();
     assert_eq!(error(1), "/jobs/1/name");
     assert_eq!(error(2), "/jobs/2/lane");
     assert_eq!(error(3), "/jobs/3");
+    assert_eq!(error(4), "/jobs/4/params/text");
     assert_eq!(app.count("jobs").await, 1);
 }
 

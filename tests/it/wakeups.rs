@@ -1,7 +1,9 @@
 //! With the sweep switched off everywhere, whatever makes a job claimable
 //! starts it at once. One test for each reason.
 
+mod isolated;
 mod keys;
+mod rates;
 
 use std::time::Duration;
 
@@ -315,19 +317,6 @@ async fn a_resumed_lane() {
 }
 
 #[tokio::test]
-async fn a_lane_without_its_rate_limit() {
-    let app = idle(unswept()).await;
-    let rate = json!({ "rate": { "per_second": 0.001 } });
-    app.ask("PATCH", "/lanes/default", rate).await.expect(200);
-    app.submit(job_of(1)).await;
-    let id = app.submit(job_of(1)).await;
-
-    app.ask("PATCH", "/lanes/default", json!({ "rate": null })).await.expect(200);
-
-    assert_starts(&app, &id).await;
-}
-
-#[tokio::test]
 async fn a_redriven_dead_letter() {
     let app = idle(unswept()).await;
     let job = json!({ "name": "x", "params": { "fail": 1 }, "max_attempts": 1 });
@@ -366,63 +355,6 @@ async fn accepting_a_batch() {
 }
 
 #[tokio::test]
-async fn a_raised_rate_limit() {
-    let app = idle(unswept()).await;
-    let rate = async |per_second: f64| {
-        let rate = json!({ "rate": { "per_second": per_second } });
-        app.ask("PATCH", "/lanes/default", rate).await.expect(200);
-    };
-    rate(0.001).await;
-    app.submit(job_of(1)).await;
-    let id = app.submit(job_of(1)).await;
-
-    rate(1000.0).await;
-
-    assert_starts(&app, &id).await;
-}
-
-/// A system of two workers whose lane lets one job start every two seconds;
-/// one job that has started, and another that waits for its time. Only the
-/// worker of the first knows of that, and is returned as its place.
-async fn given_a_wait_for_a_rate(setup: Setup) -> (TestApp, usize, String) {
-    let mut app = idle(setup).await;
-    app.start_worker(&[]).await;
-    let rate = json!({ "rate": { "per_second": 0.5, "burst": 1 } });
-    app.ask("PATCH", "/lanes/default", rate).await.expect(200);
-    let jobs = json!({ "jobs": [job_of(1), job_of(1)] });
-    let accepted = app.ask("POST", "/jobs:batch", jobs).await.expect(200).json();
-    let id = |n: usize| accepted["results"][n]["job"]["id"].as_str().unwrap().to_owned();
-    let worker = app.until_state(&id(0), "completed").await["worker"].clone();
-    let is_it =
-        |place: &usize| app.workers[*place].process.told("worker").as_deref() == worker.as_str();
-    let place = (0..2).find(is_it).expect("one of the two had it");
-    (app, place, id(1))
-}
-
-#[tokio::test]
-async fn a_rate_that_allows_a_start_once_the_worker_that_waited_has_drained() {
-    let (app, place, second) = given_a_wait_for_a_rate(unswept().slots(2)).await;
-
-    app.workers[place].process.signal(Signal::TERM);
-    app.workers[place].process.end_within(PATIENCE).await;
-
-    app.until_state(&second, "completed").await;
-}
-
-#[tokio::test]
-async fn a_rate_that_allows_a_start_while_the_worker_that_waited_is_full() {
-    let lanes = "default,second";
-    let (app, _, second) = given_a_wait_for_a_rate(unswept().slots(2).var("LANES", lanes)).await;
-
-    // Enough for three of the four slots; one of the workers has none left.
-    for _ in 0..3 {
-        app.submit(with(job_of(LONG), json!({ "lane": "second" }))).await;
-    }
-
-    app.until_state(&second, "completed").await;
-}
-
-#[tokio::test]
 async fn a_slot_that_a_time_out_frees() {
     let app = idle(unswept().slots(1)).await;
     let stuck = json!({ "timeout": 0.3, "max_attempts": 1 });
@@ -445,26 +377,4 @@ async fn dead_letters_that_are_redriven_together() {
     app.ask("POST", "/dead-letters:redrive", json!({})).await.expect(200);
 
     app.until_state(&id, "completed").await;
-}
-
-/// The second death leaves it to a worker alone: one that is busy makes room,
-/// runs it, and goes on with the others.
-#[tokio::test]
-async fn a_second_death_and_the_end_of_the_job_that_ran_alone() {
-    let mut app = idle(unswept().slots(1)).await;
-    app.given_ledger_past_its_start().await;
-    let suspect = app.submit(job_of(LONG)).await;
-    app.until_state(&suspect, "running").await;
-    app.sql(&format!("UPDATE jobs SET deaths = 1 WHERE id = '{suspect}'")).await;
-    app.start_worker(&[]).await;
-
-    app.kill_worker(0).await;
-
-    app.within(Duration::from_secs(6), "a second attempt", async || {
-        (app.job(&suspect).await["attempt"] == 2).then_some(())
-    })
-    .await;
-    let next = app.submit(job_of(1)).await;
-    app.stop_job(&suspect).await;
-    assert_starts(&app, &next).await;
 }

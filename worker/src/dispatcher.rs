@@ -162,6 +162,7 @@ impl Dispatcher {
                 }
             }
         }
+        self.give_up_isolated().await;
         for lane in 0..self.next_start.len() {
             if self.next_start[lane].is_some() {
                 self.ring_others(lane).await;
@@ -189,7 +190,7 @@ impl Dispatcher {
                 continue;
             }
             self.board.look(lane);
-            if !self.slots.any_free() {
+            if !self.has_room() {
                 self.ring_others(lane).await;
             }
         }
@@ -371,8 +372,12 @@ impl Dispatcher {
         }
     }
 
+    fn has_room(&self) -> bool {
+        self.slots.any_free() && self.isolating.is_none()
+    }
+
     fn say_what_is_wanted(&self) {
-        let is_room = self.slots.any_free() && self.isolating.is_none();
+        let is_room = self.has_room();
         for (lane, want) in self.wants.iter().enumerate() {
             let is_wanted = is_room && self.board.waits_for_bell(lane);
             want.send_if_modified(|wanted| std::mem::replace(wanted, is_wanted) != is_wanted);

@@ -7,6 +7,7 @@ mod cancels;
 mod keys;
 mod promoter;
 mod pruner;
+mod ranking;
 mod reaper;
 mod streams;
 mod watchlist;
@@ -79,6 +80,12 @@ impl Duties {
         parts.spawn(promoter.run(stop.clone()));
         parts.spawn(reaper.run(stop.clone()));
         parts.spawn(keys::readmit_stranded(
+            bench.ledger.clone(),
+            bench.announcer.clone(),
+            self.period,
+            stop.clone(),
+        ));
+        parts.spawn(ranking::rank_anew(
             bench.ledger.clone(),
             bench.announcer.clone(),
             self.period,

@@ -116,7 +116,7 @@ pub async fn run(
     let result = tokio::select! {
         result = work(&config, id, &bench, &shutdown) => result,
         () = keeper.ended() => Err(anyhow!("the lease thread ended")),
-        error = panicked(&mut parts) => Err(error),
+        error = ended(&mut parts) => Err(error),
     };
 
     stop.cancel();
@@ -171,11 +171,14 @@ async fn work(
     dispatching.spawn(dispatcher.run(shutdown.drain.clone()));
 
     let until_drained = async {
-        let ended = dispatching.join_next().await.transpose();
-        while listening.join_next().await.is_some() {}
+        let ended = dispatching.join_next().await.transpose().context("the dispatcher panicked");
+        let mut result = ended.map(|_| ());
+        while let Some(ended) = listening.join_next().await {
+            result = result.and(ended.context("a listener panicked"));
+        }
         attempts.close();
         attempts.wait().await;
-        ended.context("the dispatcher panicked").map(|_| ())
+        result
     };
     tokio::select! {
         result = until_drained => result,
@@ -191,14 +194,12 @@ async fn too_late(abort: &CancellationToken) {
     sleep(RELEASE_LIMIT).await;
 }
 
-/// Waits for a part to panic.
-async fn panicked(parts: &mut JoinSet<()>) -> anyhow::Error {
-    while let Some(ended) = parts.join_next().await {
-        if let Err(error) = ended {
-            return anyhow::Error::new(error).context("a part of the worker panicked");
-        }
+/// Waits for a part to end: none may before it is told to.
+async fn ended(parts: &mut JoinSet<()>) -> anyhow::Error {
+    match parts.join_next().await {
+        Some(Err(error)) => anyhow::Error::new(error).context("a part of the worker panicked"),
+        Some(Ok(())) | None => anyhow!("a part of the worker ended"),
     }
-    std::future::pending().await
 }
 
 fn keep_leases(

@@ -14,7 +14,8 @@ pub(crate) enum ClientError {
         /// What the attempt came to.
         source: reqwest::Error,
     },
-    /// An answer other than success. The request was not carried out.
+    /// An answer other than success. The request was not carried out, or, if
+    /// [`Self::may_pass`], it is unknown whether it was.
     #[error("{said}")]
     Refused {
         /// Its status.

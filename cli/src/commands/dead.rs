@@ -1,5 +1,6 @@
 //! `jetlane dead`: jobs that failed for good.
 
+use clap::ArgGroup;
 use jetlane_core::causes;
 use jetlane_core::domain::JobId;
 use serde::Serialize;
@@ -12,6 +13,9 @@ use crate::values;
 /// The longest name and the longest error in a list.
 const NAME_WIDTH: usize = 24;
 const ERROR_WIDTH: usize = 40;
+
+/// The arguments that say which dead letters.
+const WHICH: [&str; 6] = ["jobs", "lane", "tool", "error", "submitted_by", "all"];
 
 /// The arguments of `dead`.
 #[derive(Clone, Debug, clap::Args)]
@@ -36,9 +40,9 @@ enum Command {
         #[arg(value_name = "JOB_ID", value_parser = values::job_id)]
         job: JobId,
     },
-    /// Give those that the filter lets through another chance
+    /// Give some, or those that a filter lets through, another chance
     Redrive(Many),
-    /// Remove those that the filter lets through for good
+    /// Remove some, or those that a filter lets through, for good
     Purge(Many),
 }
 
@@ -63,8 +67,16 @@ pub(crate) struct Filter {
     submitted_by: Option<String>,
 }
 
+/// Which dead letters an act is about: nobody who says nothing means all.
 #[derive(Clone, Debug, clap::Args)]
+#[command(group = ArgGroup::new("which").required(true).multiple(true).args(WHICH))]
 struct Many {
+    /// These jobs
+    #[arg(value_name = "JOB_ID", value_parser = values::job_id)]
+    jobs: Vec<JobId>,
+    /// All of them
+    #[arg(long, conflicts_with_all = &WHICH[..WHICH.len() - 1])]
+    all: bool,
     #[command(flatten)]
     filter: Filter,
     /// At most so many, 500 at most
@@ -126,6 +138,9 @@ async fn act(api: &Api, verb: &str, many: &Many, format: Format) -> anyhow::Resu
         Value::Object(body) => body,
         _ => Map::new(),
     };
+    if !many.jobs.is_empty() {
+        body.insert("job_ids".to_owned(), json!(many.jobs));
+    }
     body.insert("limit".to_owned(), json!(many.limit));
     body.insert("dry_run".to_owned(), json!(many.dry_run));
     let answer = api.change_dead_letters(verb, &Value::Object(body)).await?;

@@ -118,7 +118,7 @@ pub(super) async fn accept(
                 COALESCE(run_at, ledger_now()) AS run_at,
                 start_by, timeout_ms, retry, concurrency_key, traceparent,
                 CASE WHEN run_at > ledger_now() THEN 'scheduled' ELSE 'queued' END AS state,
-                -EXTRACT(EPOCH FROM ledger_now())::float8 / ageing_s AS aged,
+                aged(ledger_now(), ageing_s) AS aged,
                 ledger_now() AS created_at,
                 idempotency_key, fingerprint
             FROM placed

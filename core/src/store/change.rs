@@ -1,8 +1,8 @@
 //! The end that every change of a job shares.
 
 use super::StoreError;
-use super::row::UnsentRow;
-use crate::domain::Change;
+use super::row::{UnsentRow, lane};
+use crate::domain::{Change, Unsent};
 
 /// A statement that changes jobs, and with it writes their next events and
 /// what is owed to NATS.
@@ -54,5 +54,15 @@ macro_rules! query_change {
 /// What the rows of a change owe to NATS.
 pub(super) fn change(rows: Vec<UnsentRow>) -> Result<Change, StoreError> {
     let unsent = rows.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+    Ok(Change { unsent })
+}
+
+/// What lanes that are rung, each with its row of the outbox, owe to NATS.
+pub(super) fn rung(
+    rows: impl Iterator<Item = (i64, Option<String>)>,
+) -> Result<Change, StoreError> {
+    let unsent = rows
+        .map(|(id, ring)| Ok(Unsent { outbox_id: id, event: None, ring: lane(ring, id)? }))
+        .collect::<Result<_, StoreError>>()?;
     Ok(Change { unsent })
 }

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
 use super::StoreError;
+use super::isolate::RESERVATION;
 use crate::domain::{Change, Claimed, Frees, LaneName, Lease, TenantName, WorkerId};
 use rows::{SightRow, read};
 
@@ -46,8 +47,10 @@ pub struct Claims {
 pub struct Sight {
     /// The first and the last tenant, by name, of whom jobs were claimable.
     pub tenants: Option<(TenantName, TenantName)>,
-    /// A job waits to be run alone.
+    /// A job waits to be run alone, and no other worker makes room for it.
     pub any_isolated: bool,
+    /// A job waits to be run alone for which another worker makes room.
+    pub any_reserved: bool,
     /// The lane's rate allows no other start before this.
     pub next_start_in: Option<Duration>,
 }
@@ -88,23 +91,35 @@ pub(super) async fn claim(
         r#"
         WITH bucket AS MATERIALIZED (
             -- Claims of a lane whose starts are limited take turns here.
-            SELECT
-                per_second,
-                LEAST(
-                    burst,
-                    tokens + per_second
-                        * GREATEST(0, EXTRACT(EPOCH FROM ledger_now() - refilled_at)::float8)
-                ) AS tokens
+            SELECT per_second, refilled(lane_buckets) AS tokens
             FROM lane_buckets
             WHERE lane = $1
             FOR UPDATE
+        ),
+        isolated AS MATERIALIZED (
+            SELECT
+                -- Nobody makes room for it, or the one who did is gone.
+                isolated_for IS NULL OR isolated_for = $2 OR NOT EXISTS (
+                    SELECT
+                    FROM workers
+                    WHERE id = isolated_for AND heartbeat_at >= ledger_now() - $7::interval
+                ) AS is_free,
+                -- One that is reserved has drawn its token.
+                isolated_for IS NULL AS is_unpaid
+            FROM jobs
+            WHERE lane = $1 AND state = 'queued' AND NOT held_by_key AND deaths >= 2
         ),
         open AS MATERIALIZED (
             SELECT
                 lanes.retry,
                 LEAST(
                     cardinality($5::int[]),
-                    COALESCE((SELECT floor(tokens)::int FROM bucket), cardinality($5::int[]))
+                    (
+                        -- Else a lane that is used up never starts what is to run alone.
+                        SELECT GREATEST(0, floor(tokens)::int
+                            - EXISTS (SELECT FROM isolated WHERE is_unpaid)::int)
+                        FROM bucket
+                    )
                 ) AS room
             FROM lanes
             WHERE name = $1 AND paused_at IS NULL
@@ -154,12 +169,7 @@ pub(super) async fn claim(
         drained AS (
             UPDATE lane_buckets
             SET tokens = bucket.tokens - (SELECT count(*) FROM next),
-                -- A claim that began earlier must not turn it back; a clock that was set back may.
-                refilled_at = CASE
-                    WHEN lane_buckets.refilled_at < ledger_now() + interval '10 s'
-                        THEN GREATEST(lane_buckets.refilled_at, ledger_now())
-                    ELSE ledger_now()
-                END
+                refilled_at = refilled_until(lane_buckets.refilled_at)
             FROM bucket
             WHERE lane = $1
         ),
@@ -200,13 +210,14 @@ pub(super) async fn claim(
                     ORDER BY tenant DESC, rank, id DESC
                     LIMIT 1
                 ) AS last_tenant,
-                EXISTS (
-                    SELECT
-                    FROM jobs
-                    WHERE lane = $1 AND state = 'queued' AND NOT held_by_key AND deaths >= 2
-                ) AS any_isolated,
+                EXISTS (SELECT FROM isolated WHERE is_free) AS any_isolated,
+                EXISTS (SELECT FROM isolated WHERE NOT is_free) AS any_reserved,
                 (
-                    SELECT GREATEST(0, 1 - tokens + (SELECT count(*) FROM next)) / per_second
+                    SELECT GREATEST(
+                        0,
+                        1 - tokens + (SELECT count(*) FROM next)
+                            + EXISTS (SELECT FROM isolated WHERE is_unpaid)::int
+                    ) / per_second
                     FROM bucket
                 ) AS next_start_s
         )
@@ -214,6 +225,7 @@ pub(super) async fn claim(
             sight.first_tenant,
             sight.last_tenant,
             sight.any_isolated AS "any_isolated!",
+            sight.any_reserved AS "any_reserved!",
             sight.next_start_s,
             owed.id AS "outbox_id?",
             changed.name AS "name?",
@@ -249,6 +261,7 @@ pub(super) async fn claim(
         &quotas,
         &claim.gpu_ids,
         interval(claim.lease),
+        interval(RESERVATION),
     )
     .fetch_all(connection)
     .await?;

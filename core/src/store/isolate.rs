@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use super::StoreError;
-use super::change::change;
+use super::change::{change, rung};
 use super::claim::{Claims, Unreadable, interval};
 use super::reap::SILENCE;
 use super::row::{millis, object, parsed, retry};
@@ -16,12 +16,15 @@ use crate::domain::{Change, Claimed, EventKind, Frees, JobId, LaneName, Lease, W
 
 /// A worker that makes room runs something until it has: it is heard of more
 /// often than this.
-const RESERVATION: Duration = SILENCE;
+pub(super) const RESERVATION: Duration = SILENCE;
 
-/// Reserves the lane's best job that is to run alone. One that another worker
-/// has reserved, which is alive, is left to it unless this one runs nothing:
-/// who has room need not wait for who makes it. Returns whether there is one;
-/// asking again does no harm.
+/// Reserves the lane's best job that is to run alone, and keeps to the one that
+/// the worker has reserved already. One that another worker has reserved, which
+/// is alive, is left to it unless this one runs nothing: who has room need not
+/// wait for who makes it. Returns whether there is one; asking again does no harm.
+///
+/// In a lane whose starts are limited the reservation is what draws the token, so
+/// that nobody makes room for a job that may not start then.
 ///
 /// # Errors
 ///
@@ -33,8 +36,14 @@ pub(super) async fn reserve(
 ) -> Result<bool, StoreError> {
     let reserved = sqlx::query!(
         r#"
-        WITH next AS (
-            SELECT jobs.id
+        WITH bucket AS MATERIALIZED (
+            SELECT refilled(lane_buckets) AS tokens
+            FROM lane_buckets
+            WHERE lane = $1
+            FOR UPDATE
+        ),
+        next AS MATERIALIZED (
+            SELECT jobs.id, jobs.isolated_for IS NULL AS is_unpaid
             FROM jobs
             JOIN lanes ON lanes.name = jobs.lane AND lanes.paused_at IS NULL
             LEFT JOIN workers ON workers.id = jobs.isolated_for
@@ -43,15 +52,25 @@ pub(super) async fn reserve(
               AND NOT jobs.held_by_key
               AND jobs.deaths >= 2
               AND (jobs.isolated_for IS NULL
+                       AND NOT EXISTS (SELECT FROM bucket WHERE tokens < 1)
                    OR jobs.isolated_for = $2
-                   OR workers.heartbeat_at IS NULL
-                   OR workers.heartbeat_at < ledger_now() - $3::interval
-                   OR NOT EXISTS (
-                       SELECT FROM jobs AS own WHERE own.worker = $2 AND own.state = 'running'
+                   OR jobs.isolated_for IS NOT NULL AND (
+                       workers.heartbeat_at IS NULL
+                       OR workers.heartbeat_at < ledger_now() - $3::interval
+                       OR NOT EXISTS (
+                           SELECT FROM jobs AS own WHERE own.worker = $2 AND own.state = 'running'
+                       )
                    ))
-            ORDER BY jobs.rank DESC, jobs.id
+            ORDER BY jobs.isolated_for = $2 DESC NULLS LAST, jobs.rank DESC, jobs.id
             LIMIT 1
             FOR UPDATE OF jobs SKIP LOCKED
+        ),
+        drained AS (
+            UPDATE lane_buckets
+            SET tokens = bucket.tokens - 1,
+                refilled_at = refilled_until(lane_buckets.refilled_at)
+            FROM bucket
+            WHERE lane = $1 AND EXISTS (SELECT FROM next WHERE is_unpaid)
         )
         UPDATE jobs
         SET isolated_for = $2
@@ -67,19 +86,75 @@ pub(super) async fn reserve(
     Ok(reserved.rows_affected() > 0)
 }
 
-/// What a claim of a reserved job brought.
-#[derive(Debug)]
-pub enum Isolated {
-    /// The job, even if it cannot be read, and what is owed to NATS.
-    Claimed(Box<Claims>),
-    /// The lane's rate allows its start after so long.
-    NotBefore(Duration),
-    /// It was cancelled, removed or taken over, or the lane was paused.
-    Gone,
+/// Leaves what the worker has reserved to others, and rings for them.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown; giving up again does no harm.
+pub(super) async fn give_up(
+    connection: &mut PgConnection,
+    worker: WorkerId,
+) -> Result<Change, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        WITH freed AS (
+            UPDATE jobs
+            SET isolated_for = NULL
+            WHERE state = 'queued' AND NOT held_by_key AND deaths >= 2 AND isolated_for = $1
+            RETURNING lane
+        )
+        INSERT INTO outbox (ring, due_at)
+        SELECT DISTINCT lane, ledger_now() + interval '1 s'
+        FROM freed
+        RETURNING id, ring
+        "#,
+        worker.0,
+    )
+    .fetch_all(connection)
+    .await?;
+    rung(rows.into_iter().map(|row| (row.id, row.ring)))
 }
 
-/// Leases the job that the worker has reserved in the lane. Nothing if it is
-/// gone, or if the lane's rate does not allow a start yet.
+/// Leaves what workers have reserved that are silent for `silence`, or not
+/// known any more, to others, and rings for them.
+///
+/// # Errors
+///
+/// [`StoreError::Database`]: unknown; asking again does no harm.
+pub(super) async fn give_up_for_silent(
+    connection: &mut PgConnection,
+    silence: Duration,
+) -> Result<Change, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        WITH freed AS (
+            UPDATE jobs
+            SET isolated_for = NULL
+            WHERE state = 'queued'
+              AND NOT held_by_key
+              AND deaths >= 2
+              AND isolated_for IS NOT NULL
+              AND NOT EXISTS (
+                  SELECT
+                  FROM workers
+                  WHERE workers.id = isolated_for
+                    AND workers.heartbeat_at >= ledger_now() - $1::interval
+              )
+            RETURNING lane
+        )
+        INSERT INTO outbox (ring, due_at)
+        SELECT DISTINCT lane, ledger_now() + interval '1 s'
+        FROM freed
+        RETURNING id, ring
+        "#,
+        interval(silence),
+    )
+    .fetch_all(connection)
+    .await?;
+    rung(rows.into_iter().map(|row| (row.id, row.ring)))
+}
+
+/// Leases the job that the worker has reserved in the lane; nothing if it is gone.
 ///
 /// # Errors
 ///
@@ -93,18 +168,7 @@ pub(super) async fn claim(
 ) -> Result<Change, StoreError> {
     let rows = query_change!(
         r#"
-        WITH bucket AS MATERIALIZED (
-            SELECT
-                LEAST(
-                    burst,
-                    tokens + per_second
-                        * GREATEST(0, EXTRACT(EPOCH FROM ledger_now() - refilled_at)::float8)
-                ) AS tokens
-            FROM lane_buckets
-            WHERE lane = $1
-            FOR UPDATE
-        ),
-        next AS MATERIALIZED (
+        WITH next AS (
             SELECT jobs.id
             FROM jobs
             JOIN lanes ON lanes.name = jobs.lane AND lanes.paused_at IS NULL
@@ -113,7 +177,6 @@ pub(super) async fn claim(
               AND jobs.state = 'queued'
               AND NOT jobs.held_by_key
               AND jobs.deaths >= 2
-              AND NOT EXISTS (SELECT FROM bucket WHERE tokens < 1)
             ORDER BY jobs.rank DESC, jobs.id
             LIMIT 1
             FOR UPDATE OF jobs SKIP LOCKED
@@ -133,18 +196,6 @@ pub(super) async fn claim(
             FROM next
             WHERE jobs.id = next.id
             RETURNING jobs.*
-        ),
-        drained AS (
-            UPDATE lane_buckets
-            SET tokens = bucket.tokens - (SELECT count(*) FROM next),
-                -- A claim that began earlier must not turn it back; a clock that was set back may.
-                refilled_at = CASE
-                    WHEN lane_buckets.refilled_at < ledger_now() + interval '10 s'
-                        THEN GREATEST(lane_buckets.refilled_at, ledger_now())
-                    ELSE ledger_now()
-                END
-            FROM bucket
-            WHERE lane = $1
         ),
         changed AS (
             SELECT
@@ -169,45 +220,6 @@ pub(super) async fn claim(
     .fetch_all(connection)
     .await?;
     change(rows)
-}
-
-/// After how long the lane's rate allows the job to start that the worker has
-/// reserved there; `None` if there is none.
-///
-/// # Errors
-///
-/// [`StoreError::Database`]: nothing was written in any case.
-pub(super) async fn allowed_in(
-    connection: &mut PgConnection,
-    lane: &LaneName,
-    worker: WorkerId,
-) -> Result<Option<Duration>, StoreError> {
-    let seconds = sqlx::query_scalar!(
-        r#"
-        SELECT COALESCE(
-            (
-                SELECT GREATEST(0, (1 - tokens) / per_second
-                    - GREATEST(0, EXTRACT(EPOCH FROM ledger_now() - refilled_at)::float8))
-                FROM lane_buckets
-                WHERE lane = $1
-            ),
-            0
-        ) AS "seconds!"
-        FROM jobs
-        JOIN lanes ON lanes.name = jobs.lane AND lanes.paused_at IS NULL
-        WHERE jobs.lane = $1
-          AND jobs.isolated_for = $2
-          AND jobs.state = 'queued'
-          AND NOT jobs.held_by_key
-          AND jobs.deaths >= 2
-        LIMIT 1
-        "#,
-        lane.as_str(),
-        worker.0,
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
 }
 
 /// The claimed job of which a change tells, which may be unreadable.

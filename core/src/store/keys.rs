@@ -10,8 +10,8 @@ mod stranded;
 use sqlx::PgConnection;
 
 use super::StoreError;
+use super::change::rung;
 use super::pool::LOCK_TIMEOUT;
-use super::row::lane;
 use crate::domain::{Change, ConcurrencyLimit, JobId, TenantName, Unsent};
 
 pub(super) use stranded::stranded;
@@ -119,7 +119,8 @@ pub(super) async fn readmit(
             RETURNING lane
         )
         INSERT INTO outbox (ring, due_at)
-        SELECT lane, ledger_now() + interval '1 s'
+        -- Once for all: who claims as much as it asked for rings again.
+        SELECT DISTINCT lane, ledger_now() + interval '1 s'
         FROM admitted
         RETURNING id, ring
         "#,
@@ -129,9 +130,7 @@ pub(super) async fn readmit(
     .fetch_all(connection)
     .await?;
 
-    rows.into_iter()
-        .map(|row| Ok(Unsent { outbox_id: row.id, event: None, ring: lane(row.ring, row.id)? }))
-        .collect()
+    Ok(rung(rows.into_iter().map(|row| (row.id, row.ring)))?.unsent)
 }
 
 /// Sets how many jobs of the key run at once. Those that are running stay;

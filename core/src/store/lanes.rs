@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::StoreError;
-use super::row::{lane, parsed};
-use crate::domain::{Change, Lane, LaneName, LanePatch, Rate, Share, Unsent};
+use super::change::rung;
+use super::row::parsed;
+use crate::domain::{Change, Lane, LaneName, LanePatch, Rate, Share};
 
 /// Whether the lane exists.
 ///
@@ -107,7 +108,7 @@ pub(super) async fn list(
         .collect()
 }
 
-/// Changes a lane's own columns. Returns whether the lane is there.
+/// Changes a lane's own columns, if it is there.
 ///
 /// # Errors
 ///
@@ -116,12 +117,16 @@ pub(super) async fn update(
     connection: &mut PgConnection,
     lane: &LaneName,
     patch: &LanePatch,
-) -> Result<bool, StoreError> {
-    let updated = sqlx::query!(
+) -> Result<(), StoreError> {
+    sqlx::query!(
         r#"
         UPDATE lanes
         SET max_waiting = CASE WHEN $2 THEN $3 ELSE max_waiting END,
             ageing_s = CASE WHEN $4 THEN $5 ELSE ageing_s END,
+            ageing_changed_at = CASE
+                WHEN $4 AND $5 IS DISTINCT FROM ageing_s THEN ledger_now()
+                ELSE ageing_changed_at
+            END,
             max_attempts = CASE WHEN $6 THEN $7 ELSE max_attempts END,
             retry = COALESCE($8, retry)
         WHERE name = $1
@@ -137,7 +142,7 @@ pub(super) async fn update(
     )
     .execute(connection)
     .await?;
-    Ok(updated.rows_affected() > 0)
+    Ok(())
 }
 
 /// Limits how many jobs of the lane are started, from a full bucket on.
@@ -158,18 +163,8 @@ pub(super) async fn limit_rate(
         SET per_second = EXCLUDED.per_second,
             burst = EXCLUDED.burst,
             -- What came in until now came at the rate of before.
-            tokens = LEAST(
-                EXCLUDED.burst,
-                lane_buckets.burst,
-                lane_buckets.tokens + lane_buckets.per_second
-                    * GREATEST(0, EXTRACT(EPOCH FROM ledger_now() - lane_buckets.refilled_at)::float8)
-            ),
-            -- A claim that began earlier must not turn it back; a clock that was set back may.
-            refilled_at = CASE
-                WHEN lane_buckets.refilled_at < ledger_now() + interval '10 s'
-                    THEN GREATEST(lane_buckets.refilled_at, ledger_now())
-                ELSE ledger_now()
-            END
+            tokens = LEAST(EXCLUDED.burst, refilled(lane_buckets)),
+            refilled_at = refilled_until(lane_buckets.refilled_at)
         "#,
         lane.as_str(),
         rate.per_second,
@@ -193,44 +188,6 @@ pub(super) async fn free_rate(
         .execute(connection)
         .await?;
     Ok(())
-}
-
-/// Ranks waiting jobs of the lane anew, as its ageing says now, at most `limit`
-/// of them. Returns how many were.
-///
-/// # Errors
-///
-/// [`StoreError::Database`]: unknown; ranking again does no harm.
-pub(super) async fn rank_anew(
-    connection: &mut PgConnection,
-    lane: &LaneName,
-    limit: i64,
-) -> Result<u64, StoreError> {
-    let ranked = sqlx::query!(
-        r#"
-        WITH due AS (
-            SELECT jobs.id, -EXTRACT(EPOCH FROM jobs.created_at)::float8 / lanes.ageing_s AS aged
-            FROM jobs
-            JOIN lanes ON lanes.name = jobs.lane
-            WHERE jobs.lane = $1
-              AND jobs.state IN ('scheduled', 'queued')
-              AND jobs.aged IS DISTINCT FROM
-                  -EXTRACT(EPOCH FROM jobs.created_at)::float8 / lanes.ageing_s
-            LIMIT $2
-            -- One that is being changed or claimed comes in a later round, or is past it.
-            FOR UPDATE OF jobs SKIP LOCKED
-        )
-        UPDATE jobs
-        SET aged = due.aged
-        FROM due
-        WHERE jobs.id = due.id AND jobs.id = ANY(ARRAY(SELECT id FROM due))
-        "#,
-        lane.as_str(),
-        limit,
-    )
-    .execute(connection)
-    .await?;
-    Ok(ranked.rows_affected())
 }
 
 /// Stops giving out the lane's jobs; those that run go on.
@@ -300,11 +257,4 @@ pub(super) async fn ring(
     .fetch_all(connection)
     .await?;
     rung(rows.into_iter().map(|row| (row.id, row.ring)))
-}
-
-fn rung(rows: impl Iterator<Item = (i64, Option<String>)>) -> Result<Change, StoreError> {
-    let unsent = rows
-        .map(|(id, ring)| Ok(Unsent { outbox_id: id, event: None, ring: lane(ring, id)? }))
-        .collect::<Result<_, StoreError>>()?;
-    Ok(Change { unsent })
 }

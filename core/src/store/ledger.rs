@@ -20,7 +20,7 @@ use super::keys::Key;
 use super::{StoreError, keys, migrate};
 #[cfg(jetlane_mutants)]
 use crate::config::Mutant;
-use crate::domain::Change;
+use crate::domain::{Change, JobId};
 
 /// How long the server may keep a statement or a transaction waiting for its
 /// answer; longer than it works on a statement or waits for a lock.
@@ -71,7 +71,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above.
+    /// As all.
     pub async fn is_current(&self) -> Result<bool, StoreError> {
         let connection = &mut *self.pool.acquire().await?;
         limited(async { Ok(migrate::is_current(connection).await?) }).await
@@ -152,12 +152,22 @@ pub(super) async fn readmit_one(
 /// Moves on the keys of all jobs that a change was about.
 pub(super) async fn readmit_after(
     connection: &mut PgConnection,
+    change: Change,
+) -> Result<Change, StoreError> {
+    let ids: Vec<_> = change.events().map(|event| event.job_id).collect();
+    readmit_of(connection, &ids, change).await
+}
+
+/// Moves on the keys of the jobs, in addition to what a change brought.
+pub(super) async fn readmit_of(
+    connection: &mut PgConnection,
+    ids: &[JobId],
     mut change: Change,
 ) -> Result<Change, StoreError> {
-    let ids: Vec<_> = change.events().map(|event| event.job_id.0).collect();
     if ids.is_empty() {
         return Ok(change);
     }
+    let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
     let keys = keys::keys_of(&mut *connection, &ids).await?;
     if !keys.is_empty() {
         change.extend(keys::readmit(&mut *connection, &keys).await?);

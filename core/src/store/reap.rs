@@ -94,8 +94,10 @@ pub(super) async fn reap(
             SET state = lost.state,
                 deaths = lost.deaths,
                 -- The lane's ageing may have changed while the job ran.
-                aged = -EXTRACT(EPOCH FROM jobs.created_at)::float8
-                    / (SELECT ageing_s FROM lanes WHERE lanes.name = jobs.lane),
+                aged = aged(
+                    jobs.created_at,
+                    (SELECT ageing_s FROM lanes WHERE lanes.name = jobs.lane)
+                ),
                 error = CASE WHEN lost.state = 'failed' THEN $5 ELSE error END,
                 finished_at = CASE WHEN lost.state <> 'queued' THEN ledger_now() END,
                 lease_expires_at = NULL,

@@ -95,10 +95,13 @@ pub(super) async fn redrive(
             SET state = 'queued',
                 held_by_key = concurrency_key IS NOT NULL,
                 -- The lane's ageing may have changed while the job did not wait.
-                aged = -EXTRACT(EPOCH FROM jobs.created_at)::float8
-                    / (SELECT ageing_s FROM lanes WHERE lanes.name = jobs.lane),
+                aged = aged(
+                    jobs.created_at,
+                    (SELECT ageing_s FROM lanes WHERE lanes.name = jobs.lane)
+                ),
                 failures = 0,
                 deaths = 0,
+                isolated_for = NULL,
                 start_by = NULL,
                 run_at = ledger_now(),
                 finished_at = NULL,

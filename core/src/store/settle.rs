@@ -42,8 +42,7 @@ pub(super) async fn settle(
                 -- The lane's ageing may have changed while the job ran.
                 aged = CASE
                     WHEN $3 IN ('scheduled', 'queued')
-                    THEN -EXTRACT(EPOCH FROM created_at)::float8
-                        / (SELECT ageing_s FROM lanes WHERE lanes.name = jobs.lane)
+                    THEN aged(created_at, (SELECT ageing_s FROM lanes WHERE lanes.name = jobs.lane))
                     ELSE aged
                 END,
                 result = $7,

@@ -54,8 +54,7 @@ pub(super) async fn update(
                 lane = COALESCE($8, lane),
                 aged = CASE
                     WHEN $8 IS NULL THEN aged
-                    ELSE -EXTRACT(EPOCH FROM created_at)::float8
-                        / (SELECT ageing_s FROM lanes WHERE lanes.name = $8)
+                    ELSE aged(created_at, (SELECT ageing_s FROM lanes WHERE lanes.name = $8))
                 END,
                 run_at = COALESCE($9, run_at),
                 state = CASE

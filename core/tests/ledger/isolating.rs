@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use jetlane_core::domain::{
-    Claimed, ErrorKind, JobId, JobState, LaneName, LanePatch, Lease, Rate, TenantName, WorkerId,
+    Claimed, ErrorKind, JobId, JobState, LaneName, LanePatch, Lease, NewJob, Rate, TenantName,
+    WorkerId,
 };
-use jetlane_core::store::Isolated;
+use jetlane_core::store::Claim;
 
-use crate::given::{Given, LEASE, a_worker, given_a_settled_server, job};
+use crate::given::{Given, LEASE, a_worker, given_a_settled_server, job, rung};
 
 const SILENCE: Duration = Duration::from_secs(4);
 
@@ -19,11 +20,8 @@ async fn alive(given: &Given) -> WorkerId {
 
 /// The job that the worker had reserved.
 async fn claimed_alone(given: &Given, worker: WorkerId) -> Option<Claimed> {
-    match given.ledger.claim_isolated(&LaneName::default(), worker, 2, LEASE).await.unwrap() {
-        Isolated::Claimed(mut claims) => claims.jobs.pop(),
-        Isolated::NotBefore(wait) => panic!("no rate is set, and yet to wait {wait:?}"),
-        Isolated::Gone => None,
-    }
+    let lane = LaneName::default();
+    given.ledger.claim_isolated(&lane, worker, 2, LEASE).await.unwrap()?.jobs.pop()
 }
 
 /// Has workers die with the job, the last of them alone with it.
@@ -155,35 +153,132 @@ async fn a_job_that_is_to_run_alone_and_cannot_be_read_is_claimed_to_be_failed()
 
     let claimed = given.ledger.claim_isolated(&lane, worker, 0, LEASE).await.unwrap();
 
-    let Isolated::Claimed(claims) = claimed else { panic!("{claimed:?}") };
+    let claims = claimed.expect("it is claimed all the same");
     assert!(claims.jobs.is_empty());
     assert_eq!(claims.unreadable[0].lease, Lease { job_id: id, attempt: 3 });
+}
+
+/// A job that is to run alone, in a lane that lets one job start every two
+/// seconds: the lane's next start is to come.
+async fn given_a_rate(given: &Given) -> JobId {
+    let id = given.accept(job("suspect")).await;
+    given.advance(Duration::from_secs(20)).await;
+    given_deaths(given, id, 2).await;
+    let rate = Rate { per_second: 0.5, burst: 1 };
+    let patch = LanePatch { rate: Some(Some(rate)), ..LanePatch::default() };
+    drop(given.ledger.update_lane(&LaneName::default(), patch).await.unwrap());
+    id
 }
 
 #[tokio::test]
 async fn a_job_that_runs_alone_takes_its_part_of_the_lanes_rate() {
     let given = given_a_settled_server().await;
+    let id = given_a_rate(&given).await;
+    let (worker, lane) = (alive(&given).await, LaneName::default());
+
+    assert!(given.ledger.reserve_isolated(&lane, worker).await.unwrap());
+    assert!(given.ledger.reserve_isolated(&lane, worker).await.unwrap(), "it has its token");
+
+    given.accept(job("next")).await;
+    let claims = given.claim_all(worker, 1).await;
+    let wait = claims.sight.next_start_in.unwrap();
+    assert!(claims.jobs.is_empty());
+    assert!(wait > Duration::from_secs(1) && wait <= Duration::from_secs(2), "{wait:?}");
+    assert_eq!(claimed_alone(&given, worker).await.unwrap().lease.job_id, id);
+}
+
+#[tokio::test]
+async fn nobody_makes_room_for_a_job_that_the_lanes_rate_does_not_let_start() {
+    let given = given_a_settled_server().await;
+    given_a_rate(&given).await;
+    let (worker, lane) = (alive(&given).await, LaneName::default());
+    assert!(given.ledger.reserve_isolated(&lane, worker).await.unwrap());
+    drop(given.ledger.give_up_isolated(worker).await.unwrap());
+
+    assert!(!given.ledger.reserve_isolated(&lane, worker).await.unwrap());
+
+    given.advance(Duration::from_mins(30)).await;
+    assert!(given.ledger.reserve_isolated(&lane, worker).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_last_start_that_a_lane_allows_is_left_to_the_job_that_runs_alone() {
+    let given = given_a_settled_server().await;
+    given_a_rate(&given).await;
+    let (worker, lane) = (alive(&given).await, LaneName::default());
+    given.accept(job("other")).await;
+
+    let claims = given.claim_all(worker, 4).await;
+
+    assert!(claims.jobs.is_empty() && claims.sight.any_isolated);
+    assert!(claims.sight.next_start_in > Some(Duration::ZERO), "when the other may start");
+    assert!(given.ledger.reserve_isolated(&lane, worker).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_worker_that_has_reserved_a_job_keeps_to_it_though_a_better_one_comes() {
+    let given = given_a_settled_server().await;
     let id = given.accept(job("suspect")).await;
     given.advance(Duration::from_secs(20)).await;
     given_deaths(&given, id, 2).await;
     let (worker, lane) = (alive(&given).await, LaneName::default());
-    let rate = Rate { per_second: 0.5, burst: 1 };
-    let patch = LanePatch { rate: Some(Some(rate)), ..LanePatch::default() };
-    given.ledger.update_lane(&lane, patch).await.unwrap();
-    given.accept(job("other")).await;
-    assert_eq!(given.claim(worker, 1).await.len(), 1);
+    assert!(given.ledger.reserve_isolated(&lane, worker).await.unwrap());
+    let better = given.accept(NewJob { priority: 5, ..job("better") }).await;
+    let sql = "UPDATE jobs SET deaths = 2 WHERE id = $1";
+    sqlx::query(sql).bind(better.0).execute(&given.pool).await.unwrap();
+
     assert!(given.ledger.reserve_isolated(&lane, worker).await.unwrap());
 
-    let Isolated::NotBefore(wait) =
-        given.ledger.claim_isolated(&lane, worker, 0, LEASE).await.unwrap()
-    else {
-        panic!("the lane's only start was taken");
-    };
-    assert!(wait > Duration::from_secs(1) && wait <= Duration::from_secs(2), "{wait:?}");
-
-    given.advance(Duration::from_mins(30)).await;
-    assert!(given.ledger.reserve_isolated(&lane, worker).await.unwrap());
     assert_eq!(claimed_alone(&given, worker).await.unwrap().lease.job_id, id);
-    given.accept(job("next")).await;
-    assert!(given.claim(worker, 1).await.is_empty(), "it took the start");
+    assert!(claimed_alone(&given, worker).await.is_none(), "the better one was not reserved");
+}
+
+#[tokio::test]
+async fn what_a_worker_gives_up_is_rung_for_and_can_be_reserved_by_a_busy_one() {
+    let given = given_a_settled_server().await;
+    let id = given.accept(job("suspect")).await;
+    given.advance(Duration::from_secs(20)).await;
+    given_deaths(&given, id, 2).await;
+    let (one, busy, lane) = (alive(&given).await, alive(&given).await, LaneName::default());
+    given.accept(job("long")).await;
+    assert_eq!(given.claim(busy, 1).await.len(), 1);
+    assert!(given.ledger.reserve_isolated(&lane, one).await.unwrap());
+    let sight = given.claim_all(busy, 1).await.sight;
+    assert!(!sight.any_isolated && sight.any_reserved);
+
+    let change = given.ledger.give_up_isolated(one).await.unwrap();
+
+    assert_eq!(rung(&change), ["default"]);
+    let sight = given.claim_all(busy, 1).await.sight;
+    assert!(sight.any_isolated && !sight.any_reserved);
+    assert!(given.ledger.reserve_isolated(&lane, busy).await.unwrap());
+    assert!(given.ledger.give_up_isolated(one).await.unwrap().unsent.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_dead_worker_made_room_for_is_rung_for_with_its_attempts() {
+    let given = given_a_settled_server().await;
+    let id = given.accept(job("suspect")).await;
+    given.advance(Duration::from_secs(20)).await;
+    given_deaths(&given, id, 2).await;
+    let (dead, lane) = (alive(&given).await, LaneName::default());
+    let elsewhere: LaneName = "elsewhere".parse().unwrap();
+    given.ledger.register_lanes(std::slice::from_ref(&elsewhere)).await.unwrap();
+    given.accept(NewJob { lane: elsewhere.clone(), ..job("long") }).await;
+    let claim = Claim {
+        lane: elsewhere,
+        worker: dead,
+        shares: vec![(TenantName::default(), 1)],
+        gpu_ids: vec![0],
+        lease: LEASE,
+    };
+    assert_eq!(given.ledger.claim(&claim).await.unwrap().jobs.len(), 1);
+    assert!(given.ledger.reserve_isolated(&lane, dead).await.unwrap());
+
+    given.advance(Duration::from_hours(2)).await;
+    let reaped = given.ledger.reap(SILENCE).await.unwrap();
+
+    let mut lanes = rung(&reaped.change);
+    lanes.sort_unstable();
+    assert_eq!(lanes, ["default", "elsewhere"]);
 }

@@ -13,6 +13,7 @@ mod keys;
 mod outbox;
 mod pool;
 mod pruning;
+mod ranking;
 mod reaping;
 mod redriving;
 mod renewing;

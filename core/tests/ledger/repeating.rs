@@ -166,7 +166,7 @@ async fn all_or_nothing_writes_nothing_if_one_is_refused() {
 async fn a_full_lane_takes_no_more_of_the_tenant_that_filled_it() {
     let given = given_a_ledger().await;
     let patch = LanePatch { max_waiting: Some(Some(3)), ..LanePatch::default() };
-    given.ledger.update_lane(&"default".parse().unwrap(), patch).await.unwrap();
+    drop(given.ledger.update_lane(&"default".parse().unwrap(), patch).await.unwrap());
 
     let (answers, _) = given.ledger.accept((0..5).map(|_| job("many")).collect()).await.unwrap();
     let theirs = ask(&given, NewJob { tenant: Given::tenant("other"), ..job("theirs") }).await;
@@ -181,7 +181,7 @@ async fn a_full_lane_takes_no_more_of_the_tenant_that_filled_it() {
 async fn a_repeated_request_is_answered_although_its_lane_is_full() {
     let given = given_a_ledger().await;
     let patch = LanePatch { max_waiting: Some(Some(1)), ..LanePatch::default() };
-    given.ledger.update_lane(&"default".parse().unwrap(), patch).await.unwrap();
+    drop(given.ledger.update_lane(&"default".parse().unwrap(), patch).await.unwrap());
     let first = ask(&given, named("a", 1)).await;
 
     assert_eq!(id(&ask(&given, named("a", 1)).await), id(&first));
@@ -191,7 +191,7 @@ async fn a_repeated_request_is_answered_although_its_lane_is_full() {
 async fn a_resent_batch_takes_room_for_its_new_jobs_only() {
     let given = given_a_ledger().await;
     let patch = LanePatch { max_waiting: Some(Some(3)), ..LanePatch::default() };
-    given.ledger.update_lane(&"default".parse().unwrap(), patch).await.unwrap();
+    drop(given.ledger.update_lane(&"default".parse().unwrap(), patch).await.unwrap());
     given.ledger.accept(vec![named("a", 1), named("b", 1)]).await.map(drop).unwrap();
 
     let batch = vec![named("a", 1), named("b", 1), named("c", 1), named("d", 1)];

@@ -7,7 +7,7 @@ use jetlane_core::domain::{
     Lease, NewJob, Outcome, RetryPolicy, RunAt, Settlement, TenantName, Tool, WorkerId,
 };
 use jetlane_core::store::{
-    Claim, FeedFilter, FeedKey, Held, Isolated, Ledger, PoolSettings, RESTED, connect, migrate,
+    Claim, FeedFilter, FeedKey, Held, Ledger, PoolSettings, RESTED, connect, migrate,
 };
 use jetlane_devstack::TestDatabase;
 use rand::SeedableRng;
@@ -186,13 +186,9 @@ impl Real {
         // Whoever reserved it before has lost interest.
         sqlx::query("UPDATE jobs SET isolated_for = NULL").execute(&self.pool).await.unwrap();
         self.ledger.reserve_isolated(&lane, id).await.unwrap();
-        let claimed = match self.ledger.claim_isolated(&lane, id, 0, LEASE).await.unwrap() {
-            Isolated::Claimed(claims) => {
-                claims.jobs.iter().map(|job| self.note_begun(worker, job.lease)).collect()
-            }
-            Isolated::NotBefore(_) | Isolated::Gone => Vec::new(),
-        };
-        Answer::Leases(claimed)
+        let claims = self.ledger.claim_isolated(&lane, id, 0, LEASE).await.unwrap();
+        let jobs = claims.map(|claims| claims.jobs).unwrap_or_default();
+        Answer::Leases(jobs.iter().map(|job| self.note_begun(worker, job.lease)).collect())
     }
 
     fn note_begun(&mut self, worker: usize, lease: Lease) -> (usize, i32) {

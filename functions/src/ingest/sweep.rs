@@ -48,6 +48,7 @@ pub async fn sweep(app: &App, retention: &Retention) -> anyhow::Result<Swept> {
         promote(app, &mut swept).await,
         reap(app, &mut swept).await,
         readmit(app).await,
+        app.rank_anew(ROUNDS).await.map_err(Into::into),
         prune(app, retention, &mut swept).await,
         relay(app, &mut swept).await,
     ];

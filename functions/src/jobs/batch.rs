@@ -12,7 +12,10 @@ use super::view::{BaseUrl, with_urls};
 use crate::app::App;
 use crate::fields::Fields;
 use crate::problem::{ApiError, Violation};
-use crate::reader::{IDEMPOTENCY_KEY_RULE, JsonObject, Tenant, Traceparent, is_idempotency_key};
+use crate::reader::{
+    AnyJsonObject, IDEMPOTENCY_KEY_LIMIT, IDEMPOTENCY_KEY_RULE, Tenant, Traceparent,
+    is_idempotency_key, nuls,
+};
 
 /// The most jobs of a batch.
 const MOST_JOBS: usize = 1000;
@@ -30,7 +33,7 @@ pub(crate) async fn submit_batch(
     Tenant(tenant): Tenant,
     Traceparent(traceparent): Traceparent,
     base: BaseUrl,
-    JsonObject(body): JsonObject<BODY_LIMIT>,
+    AnyJsonObject(body): AnyJsonObject<BODY_LIMIT>,
 ) -> Result<Response, ApiError> {
     let mut fields = Fields::new(body);
     let is_whole = fields.flag("all_or_nothing").unwrap_or_default();
@@ -82,8 +85,12 @@ fn read_item(
     let Value::Object(object) = item else {
         return Err(vec![Violation::at(pointer, "must be an object")]);
     };
+    let nuls = nuls(&pointer, &object);
+    if !nuls.is_empty() {
+        return Err(nuls);
+    }
     let mut fields = Fields::at(pointer, object);
-    let key = fields.text("idempotency_key", 255);
+    let key = fields.text("idempotency_key", IDEMPOTENCY_KEY_LIMIT);
     let key = match key {
         Some(key) if !is_idempotency_key(&key) => {
             fields.violate("idempotency_key", IDEMPOTENCY_KEY_RULE)

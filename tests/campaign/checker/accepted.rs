@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::ledger::{Event, Job, Ledger};
-use crate::history::{Cancel, Redrive, Standing, Submission};
+use crate::history::{Cancel, Changed, Redrive, Standing, Submission};
 use crate::load::Fate;
 use crate::violations::{Invariant, Violation};
 
@@ -79,6 +79,22 @@ fn check_one(submission: &Submission, jobs: &[&Job], ledger: &Ledger) -> Vec<Vio
         if !is_right {
             let what =
                 format!("it had {chances} more chances; the client: {:?}", submission.redrive);
+            violations.push(Violation::of(Invariant::Accepted, job.id, what));
+        }
+    }
+    for job in jobs {
+        let (as_submitted, as_changed) =
+            (submission.plan.priority, submission.plan.changed_priority());
+        let is_right = match submission.changed {
+            Changed::No => job.priority == as_submitted,
+            Changed::Unknown => [as_submitted, as_changed].contains(&job.priority),
+            Changed::Done => job.priority == as_changed,
+        };
+        if !is_right {
+            let what = format!(
+                "its priority is {} after a change from {as_submitted}; the client: {:?}",
+                job.priority, submission.changed
+            );
             violations.push(Violation::of(Invariant::Accepted, job.id, what));
         }
     }
@@ -175,6 +191,13 @@ mod tests {
     fn another_chance_that_was_promised_and_not_given_is_noticed() {
         let job = job(0, "completed");
         let asked = Submission { redrive: Redrive::Done, ..submission(0, &job) };
+        assert_eq!(found(&[asked], &ledger_of(vec![job])), [Invariant::Accepted]);
+    }
+
+    #[test]
+    fn a_change_that_was_promised_and_not_made_is_noticed() {
+        let job = job(0, "completed");
+        let asked = Submission { changed: Changed::Done, ..submission(0, &job) };
         assert_eq!(found(&[asked], &ledger_of(vec![job])), [Invariant::Accepted]);
     }
 

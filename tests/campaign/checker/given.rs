@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::ledger::{Event, Job, Ledger};
 use crate::args::Switch;
-use crate::history::{Cancel, Redrive, Standing, Submission};
+use crate::history::{Cancel, Changed, Redrive, Standing, Submission};
 use crate::load::{Fate, Plan};
 
 /// The worker of every attempt.
@@ -20,6 +20,7 @@ pub(super) fn job(n: u32, state: &str) -> Job {
         tenant: plan.tenant.to_owned(),
         lane: plan.lane.to_owned(),
         name: plan.name(),
+        priority: plan.priority,
         state: state.to_owned(),
         attempt: 1,
         failures: 0,
@@ -55,6 +56,7 @@ pub(super) fn submission(n: u32, job: &Job) -> Submission {
         ids: vec![job.id],
         cancel: Cancel::NotAsked,
         redrive: Redrive::NotAsked,
+        changed: Changed::No,
     }
 }
 

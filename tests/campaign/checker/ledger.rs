@@ -16,6 +16,7 @@ pub(crate) struct Job {
     pub(crate) tenant: String,
     pub(crate) lane: String,
     pub(crate) name: String,
+    pub(crate) priority: i32,
     pub(crate) state: String,
     pub(crate) attempt: i32,
     pub(crate) failures: i32,
@@ -82,8 +83,8 @@ impl Ledger {
     /// The database's.
     pub(crate) async fn read(pool: &PgPool) -> Result<Self, sqlx::Error> {
         let jobs: Vec<Job> = sqlx::query_as(
-            "SELECT id, tenant, lane, name, state, attempt, failures, concurrency_key, result,
-                    error, event_seq
+            "SELECT id, tenant, lane, name, priority, state, attempt, failures, concurrency_key,
+                    result, error, event_seq
              FROM jobs",
         )
         .fetch_all(pool)

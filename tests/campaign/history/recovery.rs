@@ -44,6 +44,12 @@ pub(crate) struct Recovered {
 }
 
 impl Recovered {
+    /// Until a job accepted since had ended, and none accepted before was
+    /// still waited for.
+    pub(crate) fn whole(self) -> Option<Duration> {
+        self.first.zip(self.overdue).map(|(first, overdue)| first.max(overdue))
+    }
+
     /// What has recovered when, in words; and how much more time than others it
     /// has.
     pub(crate) fn parts(self) -> [(&'static str, Option<Duration>, Duration); 4] {

@@ -22,7 +22,7 @@ use crate::violations::{Invariant, Violation};
 use crate::world::World;
 
 /// A submit with a key is tried again for so long.
-const KEYED_LIMIT: Duration = Duration::from_secs(90);
+pub(super) const KEYED_LIMIT: Duration = Duration::from_secs(90);
 
 /// An answer that takes so long is noticed.
 const LATE: Duration = Duration::from_secs(1);
@@ -207,7 +207,10 @@ impl Clients {
                 self.trouble("submit", Phase::Fail, plan, json!(error));
                 Tried::NotDone
             }
-            Heard::Answer { status: status @ (409 | 503), body, .. } => {
+            // Without a key there is nothing to be in use.
+            Heard::Answer { status: status @ (409 | 503), body, .. }
+                if status == 503 || plan.idempotency_key.is_some() =>
+            {
                 if status == 503
                     && calm_before.is_some()
                     && self.history.calm_since() == calm_before

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::call::{Call, Heard};
 use super::plan::{Then, number};
 use super::{Clients, Plan};
-use crate::history::{Cancel, Phase, Redrive};
+use crate::history::{Cancel, Changed, Phase, Redrive};
 use crate::violations::{Invariant, Violation};
 use crate::world::TENANTS;
 
@@ -44,29 +44,41 @@ impl Clients {
         let stranger = TENANTS.into_iter().find(|tenant| *tenant != plan.tenant);
         let path = format!("/jobs/{job}");
         let own = self.call(Method::GET, &path, plan.tenant, None, rng).await;
-        if let Heard::Answer { status: 404, .. } = own {
-            let what = "it was accepted, and then there was no such job";
-            self.history.blame(Violation::of(Invariant::Accepted, job, what));
+        match own {
+            Heard::Answer { status: 200, .. } => {}
+            Heard::Answer { status: 404, .. } => {
+                let what = "it was accepted, and then there was no such job";
+                self.history.blame(Violation::of(Invariant::Accepted, job, what));
+            }
+            heard => self.expect_trouble("read", plan, job, heard),
         }
         let Some(stranger) = stranger else { return };
         let other = self.call(Method::GET, &path, stranger, None, rng).await;
-        if let Heard::Answer { status: 200, .. } = other {
-            let what = format!("{stranger} can read it; it is {}'s", plan.tenant);
-            self.history.blame(Violation::of(Invariant::TenantsApart, job, what));
+        match other {
+            Heard::Answer { status: 404, .. } => {}
+            Heard::Answer { status: 200, .. } => {
+                let what = format!("{stranger} can read it; it is {}'s", plan.tenant);
+                self.history.blame(Violation::of(Invariant::TenantsApart, job, what));
+            }
+            heard => self.expect_trouble("read", plan, job, heard),
         }
     }
 
     async fn change(&self, plan: &Plan, job: Uuid, rng: &mut StdRng) {
-        let patch = json!({ "priority": plan.priority + 1 });
+        let patch = json!({ "priority": plan.changed_priority() });
         let heard =
             self.call(Method::PUT, &format!("/jobs/{job}"), plan.tenant, Some(patch), rng).await;
         match heard {
             Heard::Answer { status: 200, .. } => {
                 self.history.note("change", Phase::Ok, Some(plan.n), json!({ "job": job }));
+                self.history.changed(plan.n, Changed::Done);
             }
             // It has started meanwhile.
             Heard::Answer { status: 409, .. } => {}
-            heard => self.expect_trouble("change", plan, job, heard),
+            heard => {
+                self.history.changed(plan.n, Changed::Unknown);
+                self.expect_trouble("change", plan, job, heard);
+            }
         }
     }
 

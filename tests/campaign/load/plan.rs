@@ -141,6 +141,11 @@ impl Plan {
         }
     }
 
+    /// Its priority after a change.
+    pub(crate) fn changed_priority(&self) -> i32 {
+        self.priority + 1
+    }
+
     /// Its name, by which the ledger's job is known.
     pub(crate) fn name(&self) -> String {
         name(self.n)

@@ -1,9 +1,10 @@
 //! Making room for a job that is to run alone, and running it.
 
-use jetlane_core::store::{Isolated, Sight};
+use jetlane_core::causes;
+use jetlane_core::store::Sight;
 use tokio::time::{Instant, timeout};
 
-use super::{CLAIM_LIMIT, Dispatcher, RATE_SLACK};
+use super::{CLAIM_LIMIT, Dispatcher};
 
 /// How far a job has come that is to run alone, and its lane.
 #[derive(Clone, Copy, Debug)]
@@ -18,9 +19,9 @@ impl Dispatcher {
     /// Begins to make room for a job that is to run alone, unless another
     /// worker does.
     pub(super) async fn note_isolated(&mut self, lane: usize, sight: &Sight) {
-        if sight.any_isolated
-            && self.isolating.is_none()
-            && self.reserve_isolated(lane).await == Some(true)
+        // Whoever runs nothing takes it over from one that makes room.
+        let any_for_us = sight.any_isolated || sight.any_reserved && self.slots.all_free();
+        if any_for_us && self.isolating.is_none() && self.reserve_isolated(lane).await == Some(true)
         {
             tracing::info!(lane = %self.settings.lanes[lane], "making room for a job that runs alone");
             self.isolating = Some(Isolating::MakingRoom(lane));
@@ -48,6 +49,20 @@ impl Dispatcher {
         }
     }
 
+    /// Leaves the job that it makes room for to others: this worker drains.
+    pub(super) async fn give_up_isolated(&mut self) {
+        if !matches!(self.isolating, Some(Isolating::MakingRoom(_))) {
+            return;
+        }
+        let given_up = self.bench.ledger.give_up_isolated(self.settings.worker);
+        let error = match timeout(CLAIM_LIMIT, given_up).await {
+            Ok(Ok(change)) => return self.bench.announcer.announce(change).await,
+            Ok(Err(error)) => anyhow::Error::new(error),
+            Err(elapsed) => anyhow::Error::new(elapsed),
+        };
+        tracing::warn!(error = causes(&error), "cannot leave a job to others that runs alone");
+    }
+
     async fn reserve_isolated(&mut self, lane: usize) -> Option<bool> {
         let name = &self.settings.lanes[lane];
         let reserved = self.bench.ledger.reserve_isolated(name, self.settings.worker);
@@ -73,14 +88,11 @@ impl Dispatcher {
         );
         let claimed = timeout(CLAIM_LIMIT, claim).await;
         match self.checked(lane, claimed) {
-            Some(Isolated::Claimed(claims)) => {
+            Some(Some(claims)) => {
                 self.isolating = Some(Isolating::Alone(lane));
-                self.start(*claims, sent).await;
+                self.start(claims, sent).await;
             }
-            Some(Isolated::NotBefore(wait)) => {
-                self.next_start[lane] = Some(Instant::now() + wait + RATE_SLACK);
-            }
-            Some(Isolated::Gone) => self.stop_isolating(),
+            Some(None) => self.stop_isolating(),
             None => {}
         }
     }

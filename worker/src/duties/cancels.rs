@@ -18,7 +18,7 @@ async fn pass_on(messaging: &Messaging, leases: &Leases) {
         Ok(requests) => requests,
         Err(error) => {
             let error = anyhow::Error::new(error);
-            tracing::warn!(error = causes(&error), "cannot hear of cancels; renewals tell");
+            tracing::error!(error = causes(&error), "cannot hear of cancels");
             return;
         }
     };

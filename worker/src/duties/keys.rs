@@ -41,7 +41,7 @@ async fn look(ledger: &Ledger, announcer: &Announcer, after: Option<Key>) -> Opt
     match ledger.readmit_stranded(after).await {
         Ok(readmitted) => {
             if !readmitted.change.unsent.is_empty() {
-                tracing::info!(jobs = readmitted.change.unsent.len(), "let stranded jobs go");
+                tracing::info!(lanes = readmitted.change.unsent.len(), "let stranded jobs go");
             }
             announcer.announce(readmitted.change).await;
             readmitted.go_on

@@ -15,6 +15,7 @@ pub(super) struct SightRow {
     pub(super) first_tenant: Option<String>,
     pub(super) last_tenant: Option<String>,
     pub(super) any_isolated: bool,
+    pub(super) any_reserved: bool,
     pub(super) next_start_s: Option<f64>,
     pub(super) outbox_id: Option<i64>,
     pub(super) name: Option<String>,
@@ -94,7 +95,12 @@ impl SightRow {
         };
         let next_start_in =
             self.next_start_s.map(|s| Duration::try_from_secs_f64(s).unwrap_or_default());
-        Ok(Sight { tenants, any_isolated: self.any_isolated, next_start_in })
+        Ok(Sight {
+            tenants,
+            any_isolated: self.any_isolated,
+            any_reserved: self.any_reserved,
+            next_start_in,
+        })
     }
 
     /// The claimed job; `None` if the row only tells what was seen.

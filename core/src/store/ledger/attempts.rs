@@ -7,8 +7,8 @@ use super::mutants;
 use super::{Ledger, limited, readmit_after};
 use crate::domain::{Change, Frees, LaneName, Lease, Settlement, Share, TenantName, WorkerId};
 use crate::store::{
-    Claim, Claims, Held, Isolated, MOST_TENANTS, Renewed, StoreError, claim, isolate, lanes, renew,
-    settle, shares, workers,
+    Claim, Claims, Held, MOST_TENANTS, Renewed, StoreError, claim, isolate, lanes, renew, settle,
+    shares, workers,
 };
 
 impl Ledger {
@@ -65,7 +65,9 @@ impl Ledger {
         limited(isolate::reserve(&mut *self.pool.acquire().await?, lane, worker)).await
     }
 
-    /// Leases the reserved job to the worker, which holds nothing else.
+    /// Leases the reserved job to the worker, which holds nothing else; even one
+    /// that cannot be read. `None` if it was cancelled, removed or taken over, or
+    /// if the lane was paused.
     ///
     /// # Errors
     ///
@@ -76,7 +78,7 @@ impl Ledger {
         worker: WorkerId,
         gpu_id: i32,
         lease: Duration,
-    ) -> Result<Isolated, StoreError> {
+    ) -> Result<Option<Claims>, StoreError> {
         let lane = lane.clone();
         self.transact(move |connection| {
             Box::pin(async move {
@@ -85,15 +87,20 @@ impl Ledger {
                     .events()
                     .next()
                     .map(|event| Lease { job_id: event.job_id, attempt: event.attempt });
-                let Some(lease) = lease else {
-                    let allowed_in = isolate::allowed_in(connection, &lane, worker).await?;
-                    return Ok(allowed_in.map_or(Isolated::Gone, Isolated::NotBefore));
-                };
-                let claims = isolate::claimed(connection, lease, change).await?;
-                Ok(Isolated::Claimed(Box::new(claims)))
+                let Some(lease) = lease else { return Ok(None) };
+                isolate::claimed(connection, lease, change).await.map(Some)
             })
         })
         .await
+    }
+
+    /// Leaves what the worker has reserved to others.
+    ///
+    /// # Errors
+    ///
+    /// As all; giving up again does no harm.
+    pub async fn give_up_isolated(&self, worker: WorkerId) -> Result<Change, StoreError> {
+        limited(isolate::give_up(&mut *self.pool.acquire().await?, worker)).await
     }
 
     /// Moves the worker's heartbeat and its leases. What was held and does not
@@ -101,7 +108,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above; renewing again does no harm.
+    /// As all; renewing again does no harm.
     pub async fn renew(
         &self,
         worker: WorkerId,
@@ -139,7 +146,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above.
+    /// As all.
     pub async fn register_lanes(&self, lanes: &[LaneName]) -> Result<(), StoreError> {
         limited(lanes::register(&mut *self.pool.acquire().await?, lanes)).await
     }
@@ -148,7 +155,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above.
+    /// As all.
     pub async fn register_worker(&self, worker: WorkerId, slots: i32) -> Result<(), StoreError> {
         limited(workers::register(&mut *self.pool.acquire().await?, worker, slots)).await
     }
@@ -157,7 +164,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above.
+    /// As all.
     pub async fn remove_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
         limited(workers::remove(&mut *self.pool.acquire().await?, worker)).await
     }

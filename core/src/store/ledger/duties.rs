@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Ledger, limited, readmit_after, within};
-use crate::domain::Change;
+use super::{Ledger, limited, readmit_after, readmit_of, within};
+use crate::domain::{Change, LaneName};
 use crate::store::keys::{self, Key, Readmitted, Which};
 use crate::store::{
-    Promoted, Pruned, Reaped, Retention, StoreError, Taken, outbox, promote, prune, reap,
+    Promoted, Pruned, Ranked, Reaped, Retention, StoreError, Taken, isolate, outbox, promote,
+    prune, ranking, reap,
 };
 
 /// A commit that takes longer means that others could not commit either.
@@ -68,6 +69,9 @@ impl Ledger {
             change.extend(keyed.unsent);
             connection = self.pool.acquire().await?;
         }
+        // Whoever made room for a job that runs alone was running something.
+        let given_up = limited(isolate::give_up_for_silent(&mut connection, silence)).await?;
+        change.extend(given_up.unsent);
         let busy = limited(reap::running(&mut connection, silence)).await?.busy;
         Ok(Reaped { change, is_more, busy })
     }
@@ -82,6 +86,44 @@ impl Ledger {
     pub async fn readmit_stranded(&self, after: Option<Key>) -> Result<Readmitted, StoreError> {
         let looked_at = limited(keys::stranded(&mut *self.pool.acquire().await?, after)).await?;
         Ok(Readmitted { change: self.readmit(looked_at.stranded).await?, go_on: looked_at.go_on })
+    }
+
+    /// Ranks jobs anew that wait in lanes whose ageing was changed, some thousands
+    /// at a time.
+    ///
+    /// # Errors
+    ///
+    /// As all; ranking again does no harm. Of what came before, nothing is
+    /// announced: the relay does it.
+    pub async fn rank_anew(&self) -> Result<Ranked, StoreError> {
+        let lanes = limited(ranking::unranked(&mut *self.pool.acquire().await?)).await?;
+        let mut all = Ranked::default();
+        for lane in lanes {
+            let ranked = self.rank_lane_anew(lane).await?;
+            all.jobs += ranked.jobs;
+            all.change.extend(ranked.change.unsent);
+        }
+        Ok(all)
+    }
+
+    async fn rank_lane_anew(&self, lane: LaneName) -> Result<Ranked, StoreError> {
+        let which = Which::Unkeyed;
+        let unkeyed =
+            limited(ranking::rank_anew(&mut *self.pool.acquire().await?, &lane, which)).await?;
+        let name = lane.clone();
+        let (keyed, change) = self
+            .transact(move |connection| {
+                Box::pin(async move {
+                    let keyed = ranking::rank_anew(&mut *connection, &name, Which::Keyed).await?;
+                    Ok((keyed.len(), readmit_of(connection, &keyed, Change::default()).await?))
+                })
+            })
+            .await?;
+        let jobs = unkeyed.len() + keyed;
+        if jobs == 0 {
+            limited(ranking::finish(&mut *self.pool.acquire().await?, &lane)).await?;
+        }
+        Ok(Ranked { jobs, change })
     }
 
     async fn readmit(&self, keys: Vec<Key>) -> Result<Change, StoreError> {
@@ -126,7 +168,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above; what stays is published again.
+    /// As all; what stays is published again.
     pub async fn strike_out(&self, outbox_ids: &[i64]) -> Result<(), StoreError> {
         limited(outbox::strike_out(&mut *self.pool.acquire().await?, outbox_ids)).await
     }
@@ -135,7 +177,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above; what was taken is due again after `hold`.
+    /// As all; what was taken is due again after `hold`.
     pub async fn take_due(&self, limit: i64, hold: Duration) -> Result<Taken, StoreError> {
         let connection = &mut *self.pool.acquire().await?;
         let rows = limited(outbox::take_due(connection, limit, hold)).await?;
@@ -152,7 +194,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above.
+    /// As all.
     pub async fn count_refusals(&self, outbox_ids: &[i64]) -> Result<u64, StoreError> {
         limited(outbox::count_refusals(&mut *self.pool.acquire().await?, outbox_ids)).await
     }

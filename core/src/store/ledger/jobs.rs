@@ -139,7 +139,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above; asking again does no harm.
+    /// As all; asking again does no harm.
     pub async fn cancel(&self, tenant: &TenantName, id: JobId) -> Result<Cancelled, StoreError> {
         let owner = tenant.clone();
         let change = self
@@ -206,7 +206,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above.
+    /// As all.
     pub async fn delete(&self, tenant: &TenantName, id: JobId) -> Result<Deleted, StoreError> {
         let owner = tenant.clone();
         let change = self
@@ -231,7 +231,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above.
+    /// As all.
     pub async fn find(&self, tenant: &TenantName, id: JobId) -> Result<Option<Job>, StoreError> {
         limited(find::find(&mut *self.pool.acquire().await?, tenant, id)).await
     }
@@ -240,7 +240,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above.
+    /// As all.
     pub async fn list(
         &self,
         tenant: &TenantName,
@@ -272,7 +272,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above.
+    /// As all.
     pub async fn find_each(
         &self,
         tenant: &TenantName,

@@ -5,9 +5,6 @@ use crate::domain::{Change, ConcurrencyLimit, Lane, LaneName, LanePatch, Share, 
 use crate::store::keys::Key;
 use crate::store::{StoreError, keys, lanes, shares};
 
-/// How many jobs are ranked anew in one statement.
-const RANKED: i64 = 5_000;
-
 impl Ledger {
     /// All lanes, by name.
     ///
@@ -27,17 +24,9 @@ impl Ledger {
         Ok(limited(lanes::list(&mut *self.pool.acquire().await?, Some(name))).await?.pop())
     }
 
-    /// Makes a lane, unless there is one of this name.
-    ///
-    /// # Errors
-    ///
-    /// As all.
-    pub async fn make_lane(&self, name: &LaneName) -> Result<(), StoreError> {
-        limited(lanes::register(&mut *self.pool.acquire().await?, std::slice::from_ref(name))).await
-    }
-
-    /// Changes a lane's policy. The change rings the lane, since more may be
-    /// allowed now; it is `None` if there is no such lane.
+    /// Changes a lane's policy, and makes the lane unless it is there. The change
+    /// rings the lane, since more may be allowed now. After a change of its ageing, call [`Self::rank_anew`] until there is no more to do; what is
+    /// missed is done later as a duty.
     ///
     /// # Errors
     ///
@@ -46,31 +35,23 @@ impl Ledger {
         &self,
         name: &LaneName,
         patch: LanePatch,
-    ) -> Result<Option<Change>, StoreError> {
+    ) -> Result<Change, StoreError> {
         let lane = name.clone();
-        let is_ranked_anew = patch.ageing.is_some();
-        let change = self
-            .transact(move |connection| {
-                Box::pin(async move {
-                    if !lanes::update(&mut *connection, &lane, &patch).await? {
-                        return Ok(None);
+        self.transact(move |connection| {
+            Box::pin(async move {
+                lanes::register(&mut *connection, std::slice::from_ref(&lane)).await?;
+                lanes::update(&mut *connection, &lane, &patch).await?;
+                match patch.rate {
+                    None => {}
+                    Some(None) => lanes::free_rate(&mut *connection, &lane).await?,
+                    Some(Some(rate)) => {
+                        lanes::limit_rate(&mut *connection, &lane, rate).await?;
                     }
-                    match patch.rate {
-                        None => {}
-                        Some(None) => lanes::free_rate(&mut *connection, &lane).await?,
-                        Some(Some(rate)) => {
-                            lanes::limit_rate(&mut *connection, &lane, rate).await?;
-                        }
-                    }
-                    lanes::ring(connection, &lane).await.map(Some)
-                })
+                }
+                lanes::ring(connection, &lane).await
             })
-            .await?;
-        if is_ranked_anew && change.is_some() {
-            let connection = &mut *self.pool.acquire().await?;
-            while limited(lanes::rank_anew(&mut *connection, name, RANKED)).await? > 0 {}
-        }
-        Ok(change)
+        })
+        .await
     }
 
     /// Stops giving out a lane's jobs. Returns whether there is such a lane.

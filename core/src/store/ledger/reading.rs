@@ -20,7 +20,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above.
+    /// As all.
     pub async fn low_water(&self) -> Result<i64, StoreError> {
         limited(feed::low_water(&mut *self.pool.acquire().await?)).await
     }
@@ -29,7 +29,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above.
+    /// As all.
     pub async fn feed_head(&self, from: i64) -> Result<FeedHead, StoreError> {
         let connection = &mut *self.pool.acquire().await?;
         // First the mark, then the events: what commits between is above the mark.
@@ -51,7 +51,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above.
+    /// As all.
     pub async fn feed_events(&self, keys: &[FeedKey]) -> Result<Vec<Event>, StoreError> {
         limited(feed::events(&mut *self.pool.acquire().await?, keys)).await
     }
@@ -61,7 +61,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// See above.
+    /// As all.
     pub async fn replay(
         &self,
         tenant: &TenantName,

@@ -1,0 +1,4 @@
+ALTER TABLE lanes DROP COLUMN ageing_changed_at;
+DROP FUNCTION refilled_until(timestamptz);
+DROP FUNCTION refilled(lane_buckets);
+DROP FUNCTION aged(timestamptz, integer);

@@ -1,0 +1,50 @@
+//! Ranking what waits anew where a lane's ageing was changed.
+
+use std::time::Duration;
+
+use jetlane_core::causes;
+use jetlane_core::outbox::Announcer;
+use jetlane_core::store::{Ledger, Ranked};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// How long to leave the ledger to others between two batches.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// How many sweeps there are to one look: whoever changes an ageing has most
+/// ranked at once.
+const SWEEPS: u32 = 6;
+
+/// Looks at the lanes every few periods until `stop`.
+pub(super) async fn rank_anew(
+    ledger: Ledger,
+    announcer: Announcer,
+    period: Duration,
+    stop: CancellationToken,
+) {
+    stop.run_until_cancelled(async {
+        loop {
+            sleep(period.saturating_mul(SWEEPS)).await;
+            while rank(&ledger, &announcer).await > 0 {
+                sleep(BREATH).await;
+            }
+        }
+    })
+    .await;
+}
+
+/// Ranks some jobs; returns how many.
+async fn rank(ledger: &Ledger, announcer: &Announcer) -> usize {
+    match ledger.rank_anew().await {
+        Ok(Ranked { jobs, change }) => {
+            announcer.announce(change).await;
+            jobs
+        }
+        Err(error) => {
+            let error = anyhow::Error::new(error);
+            tracing::warn!(error = causes(&error), "cannot rank anew; a later look does");
+            announcer.leave_unknown();
+            0
+        }
+    }
+}
