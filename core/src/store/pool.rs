@@ -39,6 +39,10 @@ pub(super) const LOCK_TIMEOUT: &str = "4s";
 /// without a word.
 const SIGN_OF_LIFE_LIMIT: Duration = Duration::from_millis(500);
 
+/// The same of one that answered a moment ago. A server that is busy must not
+/// lose its connections over it: making new ones keeps it busier still.
+const RESET_LIMIT: Duration = Duration::from_secs(5);
+
 /// Connects, and proves it by one connection.
 ///
 /// # Errors
@@ -98,7 +102,7 @@ pub fn connect_lazy(settings: &PoolSettings) -> Result<PgPool, StoreError> {
                 // borrower's write would be acknowledged and then lost. Alone,
                 // ROLLBACK would warn in the server's log every time.
                 let reset = connection.execute("BEGIN; ROLLBACK");
-                timeout(SIGN_OF_LIFE_LIMIT, reset).await.map_err(too_late)??;
+                timeout(RESET_LIMIT, reset).await.map_err(too_late)??;
                 Ok(true)
             })
         })

@@ -47,8 +47,9 @@ pub(crate) async fn carry_out(
     done
 }
 
-/// Carries out an episode, and again with other chances if part of it hit
-/// nothing, as a doorbell that nobody rang while doorbells were lost.
+/// Carries out an episode, and again with other chances what of it hit
+/// nothing, as a doorbell that nobody rang while doorbells were lost; alone,
+/// since its company may have been why.
 async fn carry_out_until_felt(
     ground: &Ground,
     mut episode: Episode,
@@ -60,11 +61,13 @@ async fn carry_out_until_felt(
             let kinds: Vec<_> = episode.faults.iter().map(|f| f.kind.as_str()).collect();
             kinds.join("+")
         })?;
-        let is_felt = one.faults.iter().all(|(_, felt)| felt.count > 0);
+        let missed: Vec<_> =
+            one.faults.iter().filter(|(_, felt)| felt.count == 0).map(|(kind, _)| *kind).collect();
         done.push(one);
-        if is_felt || Instant::now() + episode.lasts > deadline {
+        if missed.is_empty() || Instant::now() + episode.lasts > deadline {
             break;
         }
+        episode.faults.retain(|planned| missed.contains(&planned.kind));
         for planned in &mut episode.faults {
             planned.chance = planned.chance.wrapping_add(1);
         }

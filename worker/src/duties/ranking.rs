@@ -11,11 +11,8 @@ use tokio_util::sync::CancellationToken;
 /// How long to leave the ledger to others between two batches.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// How many sweeps there are to one look: whoever changes an ageing has most
-/// ranked at once.
-const SWEEPS: u32 = 6;
-
-/// Looks at the lanes every few periods until `stop`.
+/// Looks at the lanes every `period` until `stop`. Whoever changes an ageing has
+/// most ranked at once.
 pub(super) async fn rank_anew(
     ledger: Ledger,
     announcer: Announcer,
@@ -24,7 +21,7 @@ pub(super) async fn rank_anew(
 ) {
     stop.run_until_cancelled(async {
         loop {
-            sleep(period.saturating_mul(SWEEPS)).await;
+            sleep(period).await;
             while rank(&ledger, &announcer).await > 0 {
                 sleep(BREATH).await;
             }
