@@ -12,7 +12,8 @@ use crate::app::App;
 use crate::problem::ApiError;
 use crate::reader::{JobPath, Tenant};
 
-/// So many events of a job are read at most: more than a hundred attempts make.
+/// So many events of a job are read at most: more than a hundred attempts make,
+/// unless it is redriven or released over and over.
 const MOST_EVENTS: i64 = 5_000;
 
 /// One attempt, as the job's events tell of it.
@@ -31,7 +32,8 @@ pub(crate) struct AttemptView {
     execution_time: Value,
 }
 
-/// 200 with an array, the first attempt first; as far back as events are kept.
+/// 200 with an array, the first attempt first; as far back as events are kept,
+/// and of the job's first [`MOST_EVENTS`].
 pub(crate) async fn attempts(
     State(app): State<App>,
     Tenant(tenant): Tenant,
