@@ -44,6 +44,7 @@ pub(super) async fn come_to_rest(
     watchers: &Watchers,
 ) -> anyhow::Result<(Quiet, Ledger)> {
     ground.restore().await?;
+    ground.clients.resume_all().await;
     watchers.calm_down();
     let pool = &ground.world.ledger;
     until(DRAIN_LIMIT, async || Ok(open_jobs(pool).await? == 0)).await?;

@@ -49,6 +49,11 @@ impl Clients {
         loop {
             match self.try_batch(&plans, batch, &mut rng).await {
                 Tried::Answered => break,
+                Tried::Refused => {
+                    // So was every try before.
+                    known = Standing::NotDone;
+                    break;
+                }
                 Tried::NotDone => {}
                 Tried::Unknown => known = Standing::Unknown,
             }
@@ -93,7 +98,7 @@ impl Clients {
             }
             Heard::Answer { status: 422, .. } if batch.is_whole && batch.has_bad_item => {
                 self.history.note("batch", Phase::Ok, Some(first.n), json!("refused"));
-                Tried::Answered
+                Tried::Refused
             }
             Heard::NotSent(error) => {
                 self.trouble("batch", Phase::Fail, first, json!(error));
@@ -150,7 +155,9 @@ impl Clients {
             }
         }
         // Its key is in use, or the ledger was lost half-way: another try may do better.
-        let may_pass = |result: &&Value| result["status"] == 409 || result["status"] == 503;
+        let may_pass = |result: &&Value| {
+            result["status"] == 503 || (batch.is_keyed && result["status"] == 409)
+        };
         let postponed = results.iter().filter(may_pass).count();
         let refused = results.iter().filter(|result| result["status"] == 422).count();
         if accepted + postponed != plans.len() || refused != usize::from(batch.has_bad_item) {
@@ -165,6 +172,8 @@ impl Clients {
 enum Tried {
     /// What became of each job is known.
     Answered,
+    /// None of it is ever carried out.
+    Refused,
     /// Certainly nothing.
     NotDone,
     /// Some or all of it may have been carried out.

@@ -1,5 +1,6 @@
 //! An operator, who changes what lanes allow while jobs run.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
@@ -20,17 +21,31 @@ use crate::world::{LANES, TENANTS};
 
 impl Clients {
     /// Changes what the lanes allow, over and over until told to stop. None of
-    /// it keeps jobs for long, and in the end every lane gives out its jobs.
+    /// it keeps jobs for long. Call [`Self::resume_all`] once all is up again.
     pub(crate) async fn operate(&self, stop: CancellationToken) {
         let mut rng = chance(self.seed, Use::Operator, 0);
+        // An edge that is frozen carries a pause out later, after it was resumed.
+        let mut unsure: HashSet<&'static str> = HashSet::new();
         loop {
             let pause = Duration::from_millis(rng.random_range(500..3_000));
             if stop.run_until_cancelled(sleep(pause)).await.is_none() {
                 return;
             }
-            let lane = LANES.choose(&mut rng).expect("there are lanes");
+            for lane in &unsure {
+                self.resume(lane, &mut rng).await;
+            }
+            let lane = *LANES.choose(&mut rng).expect("there are lanes");
             match rng.random_range(0..4) {
-                0 => self.pause(lane, &mut rng).await,
+                0 => {
+                    if !self
+                        .order(Method::POST, &format!("/lanes/{lane}/pause"), None, &mut rng)
+                        .await
+                    {
+                        unsure.insert(lane);
+                    }
+                    sleep(Duration::from_millis(rng.random_range(50..400))).await;
+                    self.resume(lane, &mut rng).await;
+                }
                 1 => {
                     // Far more than the load needs: what is tried is that it is kept count of.
                     let per_second = rng.random_range(1_000..5_000);
@@ -53,10 +68,16 @@ impl Clients {
         }
     }
 
-    /// Pauses a lane for a moment. It is resumed for sure.
-    async fn pause(&self, lane: &str, rng: &mut StdRng) {
-        self.order(Method::POST, &format!("/lanes/{lane}/pause"), None, rng).await;
-        sleep(Duration::from_millis(rng.random_range(50..400))).await;
+    /// Has every lane give out its jobs.
+    pub(crate) async fn resume_all(&self) {
+        let mut rng = chance(self.seed, Use::Operator, 1);
+        for lane in LANES {
+            self.resume(lane, &mut rng).await;
+        }
+    }
+
+    /// Resumes a lane, for sure.
+    async fn resume(&self, lane: &str, rng: &mut StdRng) {
         let deadline = Instant::now() + KEYED_LIMIT;
         while !self.order(Method::POST, &format!("/lanes/{lane}/resume"), None, rng).await {
             if Instant::now() >= deadline {
