@@ -39,9 +39,10 @@ pub(super) const LOCK_TIMEOUT: &str = "4s";
 /// without a word.
 const SIGN_OF_LIFE_LIMIT: Duration = Duration::from_millis(500);
 
-/// The same of one that answered a moment ago. A server that is busy must not
-/// lose its connections over it: making new ones keeps it busier still.
-const RESET_LIMIT: Duration = Duration::from_secs(5);
+/// The same of one that was just in use. A server that is busy must not lose its
+/// connections over it: making new ones keeps it busier still. Less than callers
+/// wait for a connection: one whose peer is silent takes a place for as long.
+const RESET_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// Connects, and proves it by one connection.
 ///
@@ -66,7 +67,8 @@ pub fn connect_lazy(settings: &PoolSettings) -> Result<PgPool, StoreError> {
     let options = options.application_name(settings.application_name).options([
         ("statement_timeout", "5s"),
         ("lock_timeout", LOCK_TIMEOUT),
-        ("idle_in_transaction_session_timeout", "10s"),
+        // Ours does nothing else in between: its peer is gone, and what it has locked holds up others.
+        ("idle_in_transaction_session_timeout", "3s"),
         // Accepted means on disk, whatever the database's own default is.
         ("synchronous_commit", "on"),
         // Planning takes longer than most of our statements do, and each has one

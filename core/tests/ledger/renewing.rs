@@ -55,6 +55,9 @@ async fn a_worker_is_alive_while_somebody_else_has_locked_what_it_holds() {
     let id = given.accept(job("held")).await;
     let claimed = given.claim(worker, 1).await.remove(0);
     let mut lock = given.pool.begin().await.unwrap();
+    // Somebody else's transactions last as long as they like.
+    let sql = "SET LOCAL idle_in_transaction_session_timeout = 0";
+    sqlx::query(sql).execute(&mut *lock).await.unwrap();
     sqlx::query("SELECT FROM jobs WHERE id = $1 FOR UPDATE")
         .bind(id.0)
         .execute(&mut *lock)
