@@ -74,7 +74,7 @@ struct Many {
     /// These jobs
     #[arg(value_name = "JOB_ID", value_parser = values::job_id)]
     jobs: Vec<JobId>,
-    /// All of them
+    /// All of them, as many at once as --limit says
     #[arg(long, conflicts_with_all = &WHICH[..WHICH.len() - 1])]
     all: bool,
     #[command(flatten)]
@@ -144,16 +144,27 @@ async fn act(api: &Api, verb: &str, many: &Many, format: Format) -> anyhow::Resu
     body.insert("limit".to_owned(), json!(many.limit));
     body.insert("dry_run".to_owned(), json!(many.dry_run));
     let answer = api.change_dead_letters(verb, &Value::Object(body)).await?;
+    let ids = answer["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ids: Vec<_> = ids.iter().filter_map(Value::as_str).collect();
     print(format, &answer, || {
-        let ids = answer["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let ids: Vec<_> = ids.iter().filter_map(Value::as_str).collect();
         let done = match verb {
             _ if many.dry_run => format!("would {verb}"),
             "redrive" => "redriven".to_owned(),
             _ => format!("{verb}d"),
         };
         if ids.is_empty() { format!("{done} none") } else { format!("{done}\n{}", ids.join("\n")) }
-    })
+    })?;
+    let others: Vec<_> = many.jobs.iter().map(ToString::to_string).collect();
+    let others: Vec<_> = others.iter().map(String::as_str).filter(|id| !ids.contains(id)).collect();
+    anyhow::ensure!(
+        others.is_empty(),
+        "no dead letters that the filter lets through: {}",
+        others.join(" ")
+    );
+    if ids.len() == many.limit && many.jobs.is_empty() && !many.dry_run {
+        output::complain("there may be more: ask again");
+    }
+    Ok(())
 }
 
 fn print(format: Format, json: &Value, text: impl FnOnce() -> String) -> anyhow::Result<()> {
