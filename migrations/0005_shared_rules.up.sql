@@ -26,3 +26,7 @@ CREATE FUNCTION refilled_until(refilled_at timestamptz) RETURNS timestamptz
 
 -- Since when not all that waits may be ranked by the lane's ageing; null once all is.
 ALTER TABLE lanes ADD COLUMN ageing_changed_at timestamptz;
+
+-- What workers make room for, and what they gave up: by the worker, or by no worker's id.
+CREATE INDEX jobs_reserved_idx ON jobs (isolated_for)
+    WHERE isolated_for IS NOT NULL AND state = 'queued';

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jetlane_core::clock::Clock;
 #[cfg(jetlane_mutants)]
 use jetlane_core::config::Mutant;
-use jetlane_core::domain::Change;
+use jetlane_core::domain::{Change, LaneName};
 use jetlane_core::messaging::Messaging;
 use jetlane_core::outbox::{Announcer, OutboxMetrics};
 use jetlane_core::store::{Acceptance, Ledger, Ranked, StoreError};
@@ -96,15 +96,15 @@ impl App {
         self.metrics.jobs_created.inc_by(new.count() as u64);
     }
 
-    /// Ranks jobs anew that wait in lanes whose ageing was changed, in at most
-    /// `rounds` batches.
+    /// Ranks jobs anew that wait in a lane whose ageing was changed, in at most
+    /// `rounds` rounds.
     ///
     /// # Errors
     ///
     /// Those of the ledger; what is left is done by whoever asks next.
-    pub(crate) async fn rank_anew(&self, rounds: usize) -> Result<(), StoreError> {
+    pub(crate) async fn rank_anew(&self, lane: &LaneName, rounds: usize) -> Result<(), StoreError> {
         for _ in 0..rounds {
-            let Ranked { jobs, change } = self.ledger.rank_anew().await?;
+            let Ranked { jobs, change } = self.ledger.rank_anew(lane).await?;
             self.announce(change).await;
             if jobs == 0 {
                 break;

@@ -21,7 +21,7 @@ const FASTEST: f64 = 100_000.0;
 const MOST_AT_ONCE: i32 = 10_000;
 
 /// How many batches are ranked anew at once after a change of a lane's ageing; a duty does the rest.
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 5;
 
 /// 200 with all lanes and their policies, by name.
 pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<Lane>>, ApiError> {
@@ -49,7 +49,7 @@ pub(crate) async fn update(
     app.whole(async move {
         let change = changer.ledger.update_lane(&lane, patch).await?;
         changer.announce(change).await;
-        if is_ageing_changed && let Err(error) = changer.rank_anew(ROUNDS).await {
+        if is_ageing_changed && let Err(error) = changer.rank_anew(&lane, ROUNDS).await {
             let error = anyhow::Error::new(error);
             tracing::warn!(error = causes(&error), "cannot rank anew; a duty does it");
         }

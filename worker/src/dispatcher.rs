@@ -80,6 +80,8 @@ pub(crate) struct Dispatcher {
     next_start: Vec<Option<Instant>>,
     /// While it is set, nothing else is claimed.
     isolating: Option<Isolating>,
+    /// The ledger may hold a job for this worker that is to run alone.
+    has_reserved: bool,
     /// After a failed claim none is sent before this.
     not_before: Option<Instant>,
     pauses: Pauses,
@@ -123,6 +125,7 @@ impl Dispatcher {
             shares: (0..count).map(|_| Shares::new()).collect(),
             next_start: vec![None; count],
             isolating: None,
+            has_reserved: false,
             not_before: None,
             pauses: Pauses::new(),
         };
@@ -215,6 +218,9 @@ impl Dispatcher {
             } else {
                 break;
             }
+        }
+        if self.isolating.is_none() && self.not_before.is_none() {
+            self.give_up_isolated().await;
         }
         for lane in 0..self.callers.len() {
             self.tell(lane, Verdict::GiveBack);

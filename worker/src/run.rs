@@ -117,6 +117,7 @@ pub async fn run(
         result = work(&config, id, &bench, &shutdown) => result,
         () = keeper.ended() => Err(anyhow!("the lease thread ended")),
         error = ended(&mut parts) => Err(error),
+        error = ended(&mut marking) => Err(error),
     };
 
     stop.cancel();
@@ -171,14 +172,22 @@ async fn work(
     dispatching.spawn(dispatcher.run(shutdown.drain.clone()));
 
     let until_drained = async {
-        let ended = dispatching.join_next().await.transpose().context("the dispatcher panicked");
-        let mut result = ended.map(|_| ());
+        loop {
+            // A listener ends with the dispatcher, or because it panicked.
+            tokio::select! {
+                Some(ended) = dispatching.join_next() => {
+                    ended.context("the dispatcher panicked")?;
+                    break;
+                }
+                Some(ended) = listening.join_next() => ended.context("a listener panicked")?,
+            }
+        }
         while let Some(ended) = listening.join_next().await {
-            result = result.and(ended.context("a listener panicked"));
+            ended.context("a listener panicked")?;
         }
         attempts.close();
         attempts.wait().await;
-        result
+        Ok(())
     };
     tokio::select! {
         result = until_drained => result,

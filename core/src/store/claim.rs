@@ -215,10 +215,15 @@ pub(super) async fn claim(
                 (
                     SELECT GREATEST(
                         0,
-                        1 - tokens + (SELECT count(*) FROM next)
-                            + EXISTS (SELECT FROM isolated WHERE is_unpaid)::int
+                        1 - left_over.tokens
+                            -- It draws the token that it finds, if there is one.
+                            + (left_over.tokens >= 1
+                               AND EXISTS (SELECT FROM isolated WHERE is_unpaid))::int
                     ) / per_second
                     FROM bucket
+                    CROSS JOIN LATERAL (
+                        SELECT bucket.tokens - (SELECT count(*) FROM next) AS tokens
+                    ) AS left_over
                 ) AS next_start_s
         )
         SELECT

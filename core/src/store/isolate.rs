@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::StoreError;
 use super::change::{change, rung};
 use super::claim::{Claims, Unreadable, interval};
-use super::reap::SILENCE;
+use super::reap::{GRACE_AFTER_START, SILENCE};
 use super::row::{millis, object, parsed, retry};
 use crate::domain::{Change, Claimed, EventKind, Frees, JobId, LaneName, Lease, WorkerId};
 
@@ -46,7 +47,6 @@ pub(super) async fn reserve(
             SELECT jobs.id, jobs.isolated_for IS NULL AS is_unpaid
             FROM jobs
             JOIN lanes ON lanes.name = jobs.lane AND lanes.paused_at IS NULL
-            LEFT JOIN workers ON workers.id = jobs.isolated_for
             WHERE jobs.lane = $1
               AND jobs.state = 'queued'
               AND NOT jobs.held_by_key
@@ -55,13 +55,18 @@ pub(super) async fn reserve(
                        AND NOT EXISTS (SELECT FROM bucket WHERE tokens < 1)
                    OR jobs.isolated_for = $2
                    OR jobs.isolated_for IS NOT NULL AND (
-                       workers.heartbeat_at IS NULL
-                       OR workers.heartbeat_at < ledger_now() - $3::interval
+                       -- No join: this is asked again of a row that was reserved meanwhile.
+                       NOT EXISTS (
+                           SELECT
+                           FROM workers
+                           WHERE workers.id = jobs.isolated_for
+                             AND workers.heartbeat_at >= ledger_now() - $3::interval
+                       )
                        OR NOT EXISTS (
                            SELECT FROM jobs AS own WHERE own.worker = $2 AND own.state = 'running'
                        )
                    ))
-            ORDER BY jobs.isolated_for = $2 DESC NULLS LAST, jobs.rank DESC, jobs.id
+            ORDER BY COALESCE(jobs.isolated_for = $2, false) DESC, jobs.rank DESC, jobs.id
             LIMIT 1
             FOR UPDATE OF jobs SKIP LOCKED
         ),
@@ -86,6 +91,10 @@ pub(super) async fn reserve(
     Ok(reserved.rows_affected() > 0)
 }
 
+/// Whom a job is reserved for that has drawn its token and that nobody makes
+/// room for any more.
+const NOBODY: Uuid = Uuid::nil();
+
 /// Leaves what the worker has reserved to others, and rings for them.
 ///
 /// # Errors
@@ -99,8 +108,8 @@ pub(super) async fn give_up(
         r#"
         WITH freed AS (
             UPDATE jobs
-            SET isolated_for = NULL
-            WHERE state = 'queued' AND NOT held_by_key AND deaths >= 2 AND isolated_for = $1
+            SET isolated_for = $2
+            WHERE state = 'queued' AND isolated_for = $1
             RETURNING lane
         )
         INSERT INTO outbox (ring, due_at)
@@ -109,6 +118,7 @@ pub(super) async fn give_up(
         RETURNING id, ring
         "#,
         worker.0,
+        NOBODY,
     )
     .fetch_all(connection)
     .await?;
@@ -129,11 +139,10 @@ pub(super) async fn give_up_for_silent(
         r#"
         WITH freed AS (
             UPDATE jobs
-            SET isolated_for = NULL
+            SET isolated_for = $2
             WHERE state = 'queued'
-              AND NOT held_by_key
-              AND deaths >= 2
-              AND isolated_for IS NOT NULL
+              AND isolated_for <> $2
+              AND pg_postmaster_start_time() < now() - $3::interval
               AND NOT EXISTS (
                   SELECT
                   FROM workers
@@ -148,6 +157,8 @@ pub(super) async fn give_up_for_silent(
         RETURNING id, ring
         "#,
         interval(silence),
+        NOBODY,
+        interval(GRACE_AFTER_START),
     )
     .fetch_all(connection)
     .await?;

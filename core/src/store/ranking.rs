@@ -20,8 +20,8 @@ const BATCH: i64 = 5_000;
 /// The same of jobs with a key: the keys stay locked until the commit.
 const KEYED_BATCH: i64 = 500;
 
-/// No transaction that still saw the ageing of before ends later than so long
-/// after the change.
+/// A transaction that still saw the ageing of before has ended so long after the
+/// change, unless its commit hangs.
 const LONGEST_TRANSACTION: Duration = Duration::from_secs(30);
 
 /// What ranking anew brought.
@@ -48,6 +48,8 @@ pub(super) async fn unranked(connection: &mut PgConnection) -> Result<Vec<LaneNa
 }
 
 /// Ranks some waiting jobs of the lane as its ageing says now. Returns which.
+/// While they are locked, claims pass them over: ring the lane in the same
+/// transaction.
 ///
 /// After those with a key, call [`keys::readmit`](super::keys::readmit) in the
 /// same transaction: another may go first now.
@@ -71,8 +73,6 @@ pub(super) async fn rank_anew(
               AND jobs.state IN ('scheduled', 'queued')
               AND (jobs.concurrency_key IS NOT NULL) = $3
               AND jobs.aged IS DISTINCT FROM aged(jobs.created_at, lanes.ageing_s)
-            -- Few keys at a time, each with many of its jobs.
-            ORDER BY CASE WHEN $3 THEN jobs.tenant END, CASE WHEN $3 THEN jobs.concurrency_key END
             LIMIT $2
             -- One that is being changed or claimed comes in a later round, or is past it.
             FOR UPDATE OF jobs SKIP LOCKED
@@ -92,8 +92,8 @@ pub(super) async fn rank_anew(
     Ok(ids.into_iter().map(JobId).collect())
 }
 
-/// Takes the mark from the lane if all that waits there is ranked, and no
-/// transaction that saw the ageing of before can still be under way.
+/// Takes the mark from the lane if all that waits there is ranked, and
+/// transactions that saw the ageing of before have had the time to end.
 ///
 /// # Errors
 ///

@@ -17,7 +17,7 @@ pub const SILENCE: Duration = Duration::from_secs(4);
 
 /// After PostgreSQL started, nobody's silence counts for so long: it may have
 /// been PostgreSQL that was away.
-const GRACE_AFTER_START: Duration = Duration::from_secs(10);
+pub(super) const GRACE_AFTER_START: Duration = Duration::from_secs(10);
 
 /// How many attempts one call takes away at most: their rows, and their keys,
 /// stay locked until the commit.

@@ -187,18 +187,92 @@ async fn a_job_that_runs_alone_takes_its_part_of_the_lanes_rate() {
     assert_eq!(claimed_alone(&given, worker).await.unwrap().lease.job_id, id);
 }
 
+/// The lane's next start was given away just now.
+async fn given_no_token(given: &Given) {
+    sqlx::query("UPDATE lane_buckets SET tokens = 0").execute(&given.pool).await.unwrap();
+}
+
 #[tokio::test]
 async fn nobody_makes_room_for_a_job_that_the_lanes_rate_does_not_let_start() {
     let given = given_a_settled_server().await;
     given_a_rate(&given).await;
     let (worker, lane) = (alive(&given).await, LaneName::default());
-    assert!(given.ledger.reserve_isolated(&lane, worker).await.unwrap());
-    drop(given.ledger.give_up_isolated(worker).await.unwrap());
+    given_no_token(&given).await;
 
     assert!(!given.ledger.reserve_isolated(&lane, worker).await.unwrap());
 
+    let wait = given.claim_all(worker, 4).await.sight.next_start_in.unwrap();
+    assert!(wait > Duration::from_secs(1) && wait <= Duration::from_secs(2), "{wait:?}");
     given.advance(Duration::from_mins(30)).await;
     assert!(given.ledger.reserve_isolated(&lane, worker).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_job_that_has_drawn_its_start_keeps_it_for_whoever_makes_room_next() {
+    let given = given_a_settled_server().await;
+    let id = given_a_rate(&given).await;
+    let (one, other, lane) = (alive(&given).await, alive(&given).await, LaneName::default());
+    assert!(given.ledger.reserve_isolated(&lane, one).await.unwrap());
+    given_no_token(&given).await;
+
+    drop(given.ledger.give_up_isolated(one).await.unwrap());
+
+    assert!(given.claim_all(other, 4).await.sight.any_isolated);
+    assert!(given.ledger.reserve_isolated(&lane, other).await.unwrap());
+    assert_eq!(claimed_alone(&given, other).await.unwrap().lease.job_id, id);
+}
+
+/// Both wait for the lane's bucket, and the second one's view of the job is old.
+#[tokio::test]
+async fn of_two_busy_workers_that_reserve_a_job_at_the_same_time_one_gets_it() {
+    let given = given_a_settled_server().await;
+    given_a_rate(&given).await;
+    sqlx::query("UPDATE lane_buckets SET tokens = 9, burst = 9")
+        .execute(&given.pool)
+        .await
+        .unwrap();
+    let lane = LaneName::default();
+    let mut workers = Vec::new();
+    for _ in 0..2 {
+        let worker = alive(&given).await;
+        claim_elsewhere(&given, worker).await;
+        workers.push(worker);
+    }
+    let mut other = given.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM lane_buckets FOR UPDATE").execute(&mut *other).await.unwrap();
+
+    let (one, two, ()) = tokio::join!(
+        given.ledger.reserve_isolated(&lane, workers[0]),
+        given.ledger.reserve_isolated(&lane, workers[1]),
+        async {
+            while waiting_for_a_lock(&given).await < 2 {
+                tokio::task::yield_now().await;
+            }
+            other.rollback().await.unwrap();
+        },
+    );
+
+    assert_eq!([one.unwrap(), two.unwrap()].iter().filter(|is_reserved| **is_reserved).count(), 1);
+}
+
+async fn waiting_for_a_lock(given: &Given) -> i64 {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE wait_event_type = 'Lock' AND datname = current_database()",
+    )
+    .fetch_one(&given.pool)
+    .await
+    .unwrap()
+}
+
+/// The worker runs a job of another lane.
+async fn claim_elsewhere(given: &Given, worker: WorkerId) {
+    let lane: LaneName = "elsewhere".parse().unwrap();
+    given.ledger.register_lanes(std::slice::from_ref(&lane)).await.unwrap();
+    given.accept(NewJob { lane: lane.clone(), ..job("long") }).await;
+    let shares = vec![(TenantName::default(), 1)];
+    let claim = Claim { lane, worker, shares, gpu_ids: vec![0], lease: LEASE };
+    assert_eq!(given.ledger.claim(&claim).await.unwrap().jobs.len(), 1);
 }
 
 #[tokio::test]
@@ -262,17 +336,7 @@ async fn what_a_dead_worker_made_room_for_is_rung_for_with_its_attempts() {
     given.advance(Duration::from_secs(20)).await;
     given_deaths(&given, id, 2).await;
     let (dead, lane) = (alive(&given).await, LaneName::default());
-    let elsewhere: LaneName = "elsewhere".parse().unwrap();
-    given.ledger.register_lanes(std::slice::from_ref(&elsewhere)).await.unwrap();
-    given.accept(NewJob { lane: elsewhere.clone(), ..job("long") }).await;
-    let claim = Claim {
-        lane: elsewhere,
-        worker: dead,
-        shares: vec![(TenantName::default(), 1)],
-        gpu_ids: vec![0],
-        lease: LEASE,
-    };
-    assert_eq!(given.ledger.claim(&claim).await.unwrap().jobs.len(), 1);
+    claim_elsewhere(&given, dead).await;
     assert!(given.ledger.reserve_isolated(&lane, dead).await.unwrap());
 
     given.advance(Duration::from_hours(2)).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jetlane_core::domain::{ErrorKind, JobError, LaneName, LanePatch, NewJob, Outcome, TenantName};
+use jetlane_core::store::Ranked;
 
 use crate::given::{Given, a_worker, given_a_ledger, job, rung};
 
@@ -14,10 +15,13 @@ async fn set_ageing(given: &Given, ageing: Option<i32>) {
     patch(given, LanePatch { ageing: Some(ageing), ..LanePatch::default() }).await;
 }
 
+async fn rank_anew(given: &Given) -> Ranked {
+    given.ledger.rank_anew(&LaneName::default()).await.unwrap()
+}
+
 /// Whether the lane is still looked at.
 async fn is_marked(given: &Given) -> bool {
-    let sql = "SELECT ageing_changed_at IS NOT NULL FROM lanes WHERE name = 'default'";
-    sqlx::query_scalar(sql).fetch_one(&given.pool).await.unwrap()
+    given.ledger.unranked_lanes().await.unwrap() == [LaneName::default()]
 }
 
 #[tokio::test]
@@ -28,8 +32,9 @@ async fn ageing_counts_for_jobs_that_wait_already_once_they_are_ranked_anew() {
     given.accept(NewJob { priority: 1, ..job("better") }).await;
 
     set_ageing(&given, Some(60)).await;
-    assert_eq!(given.ledger.rank_anew().await.unwrap().jobs, 2);
+    let ranked = rank_anew(&given).await;
 
+    assert_eq!((ranked.jobs, rung(&ranked.change)), (2, vec!["default"]));
     assert_eq!(given.claim(a_worker(), 1).await[0].lease.job_id, old);
 }
 
@@ -42,7 +47,7 @@ async fn ageing_that_ends_counts_no_more() {
     let better = given.accept(NewJob { priority: 1, ..job("better") }).await;
 
     set_ageing(&given, None).await;
-    assert_eq!(given.ledger.rank_anew().await.unwrap().jobs, 2);
+    assert_eq!(rank_anew(&given).await.jobs, 2);
 
     assert_eq!(given.claim(a_worker(), 1).await[0].lease.job_id, better);
 }
@@ -56,9 +61,9 @@ async fn the_turn_of_a_key_goes_to_whom_ageing_now_puts_first() {
     given.accept(NewJob { priority: 1, ..keyed("better") }).await;
 
     set_ageing(&given, Some(60)).await;
-    let ranked = given.ledger.rank_anew().await.unwrap();
+    let ranked = rank_anew(&given).await;
 
-    assert_eq!((ranked.jobs, rung(&ranked.change)), (2, vec!["default"]));
+    assert_eq!(ranked.jobs, 2);
     let claimed: Vec<_> =
         given.claim(a_worker(), 2).await.iter().map(|job| job.lease.job_id).collect();
     assert_eq!(claimed, [old]);
@@ -70,16 +75,16 @@ async fn the_turn_of_a_key_goes_to_whom_ageing_now_puts_first() {
 async fn what_comes_to_light_with_an_old_rank_is_ranked_until_none_can_come_any_more() {
     let given = given_a_ledger().await;
     set_ageing(&given, Some(60)).await;
-    assert_eq!(given.ledger.rank_anew().await.unwrap().jobs, 0);
+    assert_eq!(rank_anew(&given).await.jobs, 0);
     assert!(is_marked(&given).await);
 
     given.accept(job("late")).await;
     sqlx::query("UPDATE jobs SET aged = NULL").execute(&given.pool).await.unwrap();
     given.advance(Duration::from_mins(1)).await;
 
-    assert_eq!(given.ledger.rank_anew().await.unwrap().jobs, 1);
+    assert_eq!(rank_anew(&given).await.jobs, 1);
     assert!(is_marked(&given).await);
-    assert_eq!(given.ledger.rank_anew().await.unwrap().jobs, 0);
+    assert_eq!(rank_anew(&given).await.jobs, 0);
     assert!(!is_marked(&given).await);
 }
 
@@ -92,11 +97,11 @@ async fn a_job_that_somebody_changes_is_ranked_later_and_not_waited_for() {
     let mut other = given.pool.begin().await.unwrap();
     sqlx::query("SELECT FROM jobs FOR UPDATE").execute(&mut *other).await.unwrap();
 
-    assert_eq!(given.ledger.rank_anew().await.unwrap().jobs, 0);
+    assert_eq!(rank_anew(&given).await.jobs, 0);
     assert!(is_marked(&given).await);
 
     other.rollback().await.unwrap();
-    assert_eq!(given.ledger.rank_anew().await.unwrap().jobs, 1);
+    assert_eq!(rank_anew(&given).await.jobs, 1);
 }
 
 #[tokio::test]

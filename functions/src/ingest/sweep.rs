@@ -48,7 +48,7 @@ pub async fn sweep(app: &App, retention: &Retention) -> anyhow::Result<Swept> {
         promote(app, &mut swept).await,
         reap(app, &mut swept).await,
         readmit(app).await,
-        app.rank_anew(ROUNDS).await.map_err(Into::into),
+        rank_anew(app).await,
         prune(app, retention, &mut swept).await,
         relay(app, &mut swept).await,
     ];
@@ -92,6 +92,13 @@ async fn readmit(app: &App) -> anyhow::Result<()> {
             break;
         }
         after = go_on;
+    }
+    Ok(())
+}
+
+async fn rank_anew(app: &App) -> anyhow::Result<()> {
+    for lane in app.ledger.unranked_lanes().await? {
+        app.rank_anew(&lane, ROUNDS).await?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::{LONG, assert_starts, idle, job_of, put, unswept, with};
-use crate::harness::TestApp;
+use crate::harness::{Body, TestApp};
 
 /// The second death leaves it to a worker alone: one that is busy makes room,
 /// runs it, and goes on with the others.
@@ -132,6 +132,24 @@ async fn the_loss_of_the_worker_that_makes_room() {
     let other = app.workers[other].process.told("worker");
     app.within(Duration::from_secs(6), "the other one makes room", async || {
         (reserved_by(&app, &suspect).await == other).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lane_that_was_paused_while_a_worker_made_room() {
+    let Busy { app, suspect, .. } = given_room_is_made().await;
+    let nobody = Some(uuid::Uuid::nil().to_string());
+    app.ask("POST", "/lanes/default/pause", Body::None).await.expect(200);
+    app.within(Duration::from_secs(2), "nobody makes room", async || {
+        (reserved_by(&app, &suspect).await == nobody).then_some(())
+    })
+    .await;
+
+    app.ask("POST", "/lanes/default/resume", Body::None).await.expect(200);
+
+    app.within(Duration::from_secs(2), "somebody makes room", async || {
+        (reserved_by(&app, &suspect).await != nobody).then_some(())
     })
     .await;
 }

@@ -1,10 +1,16 @@
 //! Making room for a job that is to run alone, and running it.
 
+use std::time::Duration;
+
 use jetlane_core::causes;
 use jetlane_core::store::Sight;
 use tokio::time::{Instant, timeout};
 
 use super::{CLAIM_LIMIT, Dispatcher};
+
+/// How long the ledger may take to note that others may have a job. They look
+/// for it themselves once this worker is gone.
+const GIVE_UP_LIMIT: Duration = Duration::from_secs(2);
 
 /// How far a job has come that is to run alone, and its lane.
 #[derive(Clone, Copy, Debug)]
@@ -49,25 +55,36 @@ impl Dispatcher {
         }
     }
 
-    /// Leaves the job that it makes room for to others: this worker drains.
+    /// Leaves to others what it may have reserved and makes no room for any
+    /// more, as in a lane that was paused, or because this worker drains.
     pub(super) async fn give_up_isolated(&mut self) {
-        if !matches!(self.isolating, Some(Isolating::MakingRoom(_))) {
+        if !self.has_reserved {
             return;
         }
         let given_up = self.bench.ledger.give_up_isolated(self.settings.worker);
-        let error = match timeout(CLAIM_LIMIT, given_up).await {
-            Ok(Ok(change)) => return self.bench.announcer.announce(change).await,
+        let error = match timeout(GIVE_UP_LIMIT, given_up).await {
+            Ok(Ok(change)) => {
+                self.has_reserved = false;
+                return self.bench.announcer.announce(change).await;
+            }
             Ok(Err(error)) => anyhow::Error::new(error),
             Err(elapsed) => anyhow::Error::new(elapsed),
         };
         tracing::warn!(error = causes(&error), "cannot leave a job to others that runs alone");
+        self.bench.announcer.leave_unknown();
     }
 
     async fn reserve_isolated(&mut self, lane: usize) -> Option<bool> {
+        // Also if no answer comes.
+        let had_reserved = std::mem::replace(&mut self.has_reserved, true);
         let name = &self.settings.lanes[lane];
         let reserved = self.bench.ledger.reserve_isolated(name, self.settings.worker);
         let reserved = timeout(CLAIM_LIMIT, reserved).await;
-        self.checked(lane, reserved)
+        let reserved = self.checked(lane, reserved);
+        if reserved == Some(false) {
+            self.has_reserved = had_reserved;
+        }
+        reserved
     }
 
     /// All goes on as before.
@@ -90,6 +107,7 @@ impl Dispatcher {
         match self.checked(lane, claimed) {
             Some(Some(claims)) => {
                 self.isolating = Some(Isolating::Alone(lane));
+                self.has_reserved = false;
                 self.start(claims, sent).await;
             }
             Some(None) => self.stop_isolating(),

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use jetlane_core::causes;
+use jetlane_core::domain::LaneName;
 use jetlane_core::outbox::Announcer;
-use jetlane_core::store::{Ledger, Ranked};
+use jetlane_core::store::{Ledger, Ranked, StoreError};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -22,26 +23,33 @@ pub(super) async fn rank_anew(
     stop.run_until_cancelled(async {
         loop {
             sleep(period).await;
-            while rank(&ledger, &announcer).await > 0 {
-                sleep(BREATH).await;
+            let Some(lanes) = logged(ledger.unranked_lanes().await) else { continue };
+            for lane in lanes {
+                while rank(&ledger, &announcer, &lane).await > 0 {
+                    sleep(BREATH).await;
+                }
             }
         }
     })
     .await;
 }
 
-/// Ranks some jobs; returns how many.
-async fn rank(ledger: &Ledger, announcer: &Announcer) -> usize {
-    match ledger.rank_anew().await {
-        Ok(Ranked { jobs, change }) => {
-            announcer.announce(change).await;
-            jobs
-        }
-        Err(error) => {
+/// Ranks some jobs of a lane; returns how many.
+async fn rank(ledger: &Ledger, announcer: &Announcer, lane: &LaneName) -> usize {
+    let Some(Ranked { jobs, change }) = logged(ledger.rank_anew(lane).await) else {
+        announcer.leave_unknown();
+        return 0;
+    };
+    announcer.announce(change).await;
+    jobs
+}
+
+/// What the ledger answered, unless it failed: then that is logged.
+fn logged<T>(answer: Result<T, StoreError>) -> Option<T> {
+    answer
+        .map_err(|error| {
             let error = anyhow::Error::new(error);
-            tracing::warn!(error = causes(&error), "cannot rank anew; a later look does");
-            announcer.leave_unknown();
-            0
-        }
-    }
+            tracing::warn!(error = causes(&error), "cannot rank anew; the next sweep does");
+        })
+        .ok()
 }

@@ -6,8 +6,8 @@ use super::{Ledger, limited, readmit_after, readmit_of, within};
 use crate::domain::{Change, LaneName};
 use crate::store::keys::{self, Key, Readmitted, Which};
 use crate::store::{
-    Promoted, Pruned, Ranked, Reaped, Retention, StoreError, Taken, isolate, outbox, promote,
-    prune, ranking, reap,
+    Promoted, Pruned, Ranked, Reaped, Retention, StoreError, Taken, isolate, lanes, outbox,
+    promote, prune, ranking, reap,
 };
 
 /// A commit that takes longer means that others could not commit either.
@@ -53,8 +53,11 @@ impl Ledger {
             return Ok(Reaped { change: Change::default(), is_more: false, busy: running.busy });
         }
         within(PROMPT, reap::prove(&mut connection)).await?;
-        let mut change = limited(reap::reap(&mut connection, silence, Which::Unkeyed)).await?;
-        let mut is_more = reap::is_full(&change);
+        // Whoever makes room for a job that runs alone runs something: its loss is seen here.
+        let mut change = limited(isolate::give_up_for_silent(&mut connection, silence)).await?;
+        let unkeyed = limited(reap::reap(&mut connection, silence, Which::Unkeyed)).await?;
+        let mut is_more = reap::is_full(&unkeyed);
+        change.extend(unkeyed.unsent);
         if running.any_keyed {
             drop(connection);
             let keyed = self
@@ -69,9 +72,6 @@ impl Ledger {
             change.extend(keyed.unsent);
             connection = self.pool.acquire().await?;
         }
-        // Whoever made room for a job that runs alone was running something.
-        let given_up = limited(isolate::give_up_for_silent(&mut connection, silence)).await?;
-        change.extend(given_up.unsent);
         let busy = limited(reap::running(&mut connection, silence)).await?.busy;
         Ok(Reaped { change, is_more, busy })
     }
@@ -88,42 +88,50 @@ impl Ledger {
         Ok(Readmitted { change: self.readmit(looked_at.stranded).await?, go_on: looked_at.go_on })
     }
 
-    /// Ranks jobs anew that wait in lanes whose ageing was changed, some thousands
-    /// at a time.
+    /// The lanes whose waiting jobs may not all be ranked as their ageing says.
+    ///
+    /// # Errors
+    ///
+    /// As all.
+    pub async fn unranked_lanes(&self) -> Result<Vec<LaneName>, StoreError> {
+        limited(ranking::unranked(&mut *self.pool.acquire().await?)).await
+    }
+
+    /// Ranks jobs anew that wait in such a lane, some thousands at a time.
     ///
     /// # Errors
     ///
     /// As all; ranking again does no harm. Of what came before, nothing is
     /// announced: the relay does it.
-    pub async fn rank_anew(&self) -> Result<Ranked, StoreError> {
-        let lanes = limited(ranking::unranked(&mut *self.pool.acquire().await?)).await?;
-        let mut all = Ranked::default();
-        for lane in lanes {
-            let ranked = self.rank_lane_anew(lane).await?;
-            all.jobs += ranked.jobs;
-            all.change.extend(ranked.change.unsent);
+    pub async fn rank_anew(&self, lane: &LaneName) -> Result<Ranked, StoreError> {
+        let mut ranked = self.rank_batch(lane, Which::Unkeyed).await?;
+        let keyed = self.rank_batch(lane, Which::Keyed).await?;
+        ranked.jobs += keyed.jobs;
+        ranked.change.extend(keyed.change.unsent);
+        if ranked.jobs == 0 {
+            limited(ranking::finish(&mut *self.pool.acquire().await?, lane)).await?;
         }
-        Ok(all)
+        Ok(ranked)
     }
 
-    async fn rank_lane_anew(&self, lane: LaneName) -> Result<Ranked, StoreError> {
-        let which = Which::Unkeyed;
-        let unkeyed =
-            limited(ranking::rank_anew(&mut *self.pool.acquire().await?, &lane, which)).await?;
-        let name = lane.clone();
-        let (keyed, change) = self
-            .transact(move |connection| {
-                Box::pin(async move {
-                    let keyed = ranking::rank_anew(&mut *connection, &name, Which::Keyed).await?;
-                    Ok((keyed.len(), readmit_of(connection, &keyed, Change::default()).await?))
-                })
+    async fn rank_batch(&self, lane: &LaneName, which: Which) -> Result<Ranked, StoreError> {
+        let lane = lane.clone();
+        self.transact(move |connection| {
+            Box::pin(async move {
+                let ids = ranking::rank_anew(&mut *connection, &lane, which).await?;
+                if ids.is_empty() {
+                    return Ok(Ranked::default());
+                }
+                // Claims that came by meanwhile found them locked, and nothing else.
+                let change = lanes::ring(&mut *connection, &lane).await?;
+                let change = match which {
+                    Which::Unkeyed => change,
+                    Which::Keyed => readmit_of(connection, &ids, change).await?,
+                };
+                Ok(Ranked { jobs: ids.len(), change })
             })
-            .await?;
-        let jobs = unkeyed.len() + keyed;
-        if jobs == 0 {
-            limited(ranking::finish(&mut *self.pool.acquire().await?, &lane)).await?;
-        }
-        Ok(Ranked { jobs, change })
+        })
+        .await
     }
 
     async fn readmit(&self, keys: Vec<Key>) -> Result<Change, StoreError> {
