@@ -16,7 +16,7 @@ use jetlane_core::store::{Held, Renewed};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub(crate) use keeper::{Keeper, KeeperHandle};
+pub(crate) use keeper::{Keeper, KeeperHandle, PERIOD};
 
 /// An unconfirmed lease is given up so long before its end, at most.
 const LONGEST_MARGIN: Duration = Duration::from_secs(5);

@@ -12,11 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::watchlist::Watchlist;
 use crate::backoff::Pauses;
-use crate::leases::Leases;
+use crate::leases::{self, Leases};
 
 /// While our own heartbeat is older, nobody is reaped: we may be the one that
 /// the ledger has not heard of.
 const STALE: Duration = Duration::from_secs(3);
+
+/// After so long the first look is repeated, whatever `period` is: until then a worker
+/// may hold attempts that it has no reason to tell of, having beaten before we listened.
+const SECOND_LOOK: Duration = leases::PERIOD.saturating_add(Duration::from_millis(500));
 
 /// How long to wait for our own heartbeat.
 const HEARTBEAT_PAUSE: Duration = Duration::from_millis(200);
@@ -52,6 +56,7 @@ impl Reaper {
         let mut beats = self.messaging.beats().await?;
         let mut list = Watchlist::new(self.worker, SILENCE);
         let mut pauses = Pauses::new();
+        let second_look = Instant::now() + SECOND_LOOK;
         let mut sweep = Instant::now();
         let mut was_away = false;
         loop {
@@ -71,7 +76,11 @@ impl Reaper {
                     } else {
                         self.reap(&mut list, &mut pauses, &mut was_away).await
                     };
-                    sweep = Instant::now() + wait;
+                    let now = Instant::now();
+                    sweep = now + wait;
+                    if now < second_look {
+                        sweep = sweep.min(second_look);
+                    }
                 }
             }
         }

@@ -37,14 +37,15 @@ impl Watchlist {
     }
 
     /// The ledger said who holds attempts, and how long until each is silent
-    /// for too long. Who is not named holds none.
+    /// for too long. Who is not named holds none, but may again before it gives
+    /// the next sign of life: it is forgotten once the last one is too old.
     pub(crate) fn learn(&mut self, busy: &[(WorkerId, Duration)], now: Instant) {
-        let heard = std::mem::take(&mut self.due);
+        self.due.retain(|_, due| *due > now);
         for (worker, left) in busy.iter().filter(|(worker, _)| *worker != self.me) {
             let due = now + if left.is_zero() { RETRY } else { *left + SLACK };
             // A sign of life may have come while the ledger was asked.
-            let due = heard.get(worker).map_or(due, |heard| due.max(*heard));
-            self.due.insert(*worker, due);
+            let known = self.due.entry(*worker).or_insert(due);
+            *known = due.max(*known);
         }
     }
 
@@ -90,11 +91,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_worker_that_holds_nothing_any_more_is_forgotten() {
+    async fn a_worker_that_holds_nothing_is_forgotten_once_its_last_sign_of_life_is_old() {
         let now = Instant::now();
         let mut list = Watchlist::new(ME, SILENCE);
         list.heard(OTHER, now);
         list.learn(&[], now + SILENCE);
+        assert_eq!(list.next_due(), Some(now + SILENCE + SLACK));
+
+        list.learn(&[], now + SILENCE + SLACK);
         assert_eq!(list.next_due(), None);
     }
 

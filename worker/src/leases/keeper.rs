@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 
 /// All leases are renewed so often while some are held. Others take a worker
 /// for dead after 4 s of silence.
-const PERIOD: Duration = Duration::from_millis(1500);
+pub(crate) const PERIOD: Duration = Duration::from_millis(1500);
 
 /// A renewal that takes longer has failed.
 const RENEWAL_LIMIT: Duration = Duration::from_secs(3);
@@ -108,8 +108,13 @@ impl Keeper {
         let mut ledger = self.connect()?;
         let mut next = Instant::now();
         loop {
-            // At once if the last one is long ago: the heartbeat is as old.
+            let was_idle = !self.leases.any_held();
             self.leases.until_held().await;
+            // At once if the last one is long ago: the heartbeat is as old, and nobody
+            // watches us any more. Until it is renewed we may die of what we hold.
+            if was_idle && next <= Instant::now() {
+                self.beat().await;
+            }
             sleep_until(next).await;
             let held = self.leases.held();
             if held.is_empty() {
