@@ -75,6 +75,7 @@ struct Many {
     #[arg(value_name = "JOB_ID", value_parser = values::job_id)]
     jobs: Vec<JobId>,
     /// All of them, as many at once as --limit says
+    // Nobody reads it: it is there to be said, and the group asks for it.
     #[arg(long, conflicts_with_all = &WHICH[..WHICH.len() - 1])]
     all: bool,
     #[command(flatten)]
