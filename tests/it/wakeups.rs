@@ -6,7 +6,6 @@ mod keys;
 mod losses;
 mod rates;
 
-
 use chrono::{DateTime, TimeDelta, Utc};
 use rustix::process::Signal;
 use serde_json::{Value, json};
