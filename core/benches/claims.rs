@@ -188,7 +188,7 @@ async fn one_round(
             execution_time: Duration::ZERO,
         };
         let began = Instant::now();
-        let _ = ledger.settle(settlement).await.unwrap();
+        let _ = ledger.settle(vec![settlement]).await.unwrap();
         if round >= WARM_UP {
             times.settlements.push(began.elapsed());
         }

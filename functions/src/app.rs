@@ -9,11 +9,12 @@ use jetlane_core::config::Mutant;
 use jetlane_core::domain::{Change, LaneName};
 use jetlane_core::messaging::Messaging;
 use jetlane_core::outbox::{Announcer, OutboxMetrics};
-use jetlane_core::store::{Acceptance, Ledger, Ranked, StoreError};
+use jetlane_core::store::{Ledger, Ranked, StoreError};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accepting::Accepting;
 use crate::events::Hub;
 use crate::health::NatsHealth;
 use crate::metrics::ApiMetrics;
@@ -30,6 +31,8 @@ pub struct App {
     pub ledger: Ledger,
     /// Doorbells and the live feed.
     pub messaging: Messaging,
+    /// How single jobs get there.
+    pub accepting: Accepting,
     /// Tells NATS of committed changes.
     pub announcer: Announcer,
     /// How long it may keep an answer waiting.
@@ -88,12 +91,6 @@ impl App {
             return change.await;
         }
         self.changes.spawn(change).await.map_err(|error| ApiError::Internal(error.into()))?
-    }
-
-    /// Counts the jobs that were accepted now.
-    pub(crate) fn note_accepted(&self, answers: &[Acceptance]) {
-        let new = answers.iter().filter(|answer| matches!(answer, Acceptance::Accepted(_)));
-        self.metrics.jobs_created.inc_by(new.count() as u64);
     }
 
     /// Ranks jobs anew that wait in a lane whose ageing was changed, in at most

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
+use crate::accepting::Acceptor;
 use crate::app::{Announcing, App, Watching};
 use crate::events::Hub;
 use crate::health::NatsHealth;
@@ -92,9 +93,13 @@ pub async fn run(
     let nats = NatsHealth::unproven();
     parts.spawn(nats.clone().watch(messaging.clone(), metrics.clone(), stop.clone()));
 
+    let (accepting, acceptor) = Acceptor::new(ledger.clone(), announcer.clone(), metrics.clone());
+    let mut acceptances = JoinSet::new();
+    acceptances.spawn(acceptor.run());
     let changes = TaskTracker::new();
     let app = App {
         ledger: ledger.clone(),
+        accepting,
         messaging,
         announcer: announcer.clone(),
         announcing: Announcing::Beside,
@@ -121,6 +126,7 @@ pub async fn run(
     // is not waited for for ever.
     changes.close();
     step("changes under way", changes.wait()).await;
+    step("jobs under way", async { while acceptances.join_next().await.is_some() {} }).await;
     step("events under way", announcer.flush()).await;
     drop(announcer);
     step("the outbox", async { while marking.join_next().await.is_some() {} }).await;

@@ -73,7 +73,7 @@ async fn accept(app: &App, new: Vec<NewJob>) -> anyhow::Result<Vec<anyhow::Resul
     let answers = app
         .whole(async move {
             let (answers, change) = acceptor.ledger.accept(new).await?;
-            acceptor.note_accepted(&answers);
+            acceptor.metrics.note_accepted(&answers);
             acceptor.announce(change).await;
             Ok(answers)
         })

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accepting::Accepting;
 use crate::app::{Announcing, App, Watching};
 use crate::health::NatsHealth;
 use crate::metrics::ApiMetrics;
@@ -59,6 +60,7 @@ pub async fn app_from_environment() -> anyhow::Result<(App, FunctionConfig)> {
     );
     let app = App {
         ledger,
+        accepting: Accepting::Alone,
         messaging,
         announcer,
         announcing: Announcing::BeforeTheAnswer,

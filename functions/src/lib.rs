@@ -6,6 +6,7 @@
 //! events that are no requests. Errors become HTTP in
 //! [`problem`] and nowhere else.
 
+pub mod accepting;
 pub mod app;
 pub mod edge;
 pub mod events;

@@ -6,6 +6,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use jetlane_core::store::Acceptance;
 use jetlane_core::telemetry::{METRICS_CONTENT_TYPE, render};
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
@@ -72,6 +73,12 @@ impl ApiMetrics {
         registry.register(Box::new(this.nats_up.clone()))?;
         registry.register(Box::new(this.requests.clone()))?;
         Ok(this)
+    }
+
+    /// Counts the jobs that were accepted now.
+    pub(crate) fn note_accepted(&self, answers: &[Acceptance]) {
+        let new = answers.iter().filter(|answer| matches!(answer, Acceptance::Accepted(_)));
+        self.jobs_created.inc_by(new.count() as u64);
     }
 }
 

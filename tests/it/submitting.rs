@@ -1,5 +1,6 @@
 //! `POST /jobs`: what is accepted, what is answered, what is refused.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::harness::{Body, TestApp};
@@ -186,6 +187,27 @@ async fn what_is_refused_does_not_reach_the_ledger() {
     }
 
     assert_eq!((app.count("jobs").await, app.count("job_events").await), (0, 0));
+}
+
+/// Many of them go by one statement.
+#[tokio::test]
+async fn jobs_submitted_at_once_fare_each_for_itself() {
+    let app = TestApp::start().await;
+    let lane = |n: usize| if n.is_multiple_of(20) { "nowhere" } else { "default" };
+    let submits = (0..60)
+        .map(|n| app.ask("POST", "/jobs", json!({ "name": format!("job {n}"), "lane": lane(n) })));
+
+    let replies = join_all(submits).await;
+
+    for (n, reply) in replies.into_iter().enumerate() {
+        if lane(n) == "nowhere" {
+            assert_eq!(reply.expect(422).pointers(), ["/lane"]);
+        } else {
+            let job = reply.expect(201).json();
+            assert_eq!(job["name"], format!("job {n}"));
+            assert_eq!(app.job(job["id"].as_str().unwrap()).await["name"], format!("job {n}"));
+        }
+    }
 }
 
 #[tokio::test]

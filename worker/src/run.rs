@@ -28,6 +28,7 @@ use crate::http;
 use crate::leases::{Keeper, KeeperHandle, Leases};
 use crate::metrics::Metrics;
 use crate::registration::Registration;
+use crate::settle::Settler;
 use crate::slots::Slots;
 use crate::workbench::Workbench;
 
@@ -88,11 +89,13 @@ pub async fn run(
         outbox.clone(),
         Arc::clone(&wake_relay),
     );
+    let (settlements, settler) = Settler::new(config.slots, ledger.clone(), announcer.clone());
     let bench = Arc::new(Workbench {
         ledger: ledger.clone(),
         messaging,
         announcer,
         leases,
+        settlements,
         metrics,
         backoff: Backoff::new(config.retry_backoff),
         simulate: config.simulate,
@@ -109,6 +112,8 @@ pub async fn run(
     duties.start(&bench, &mut parts, &stop);
     parts.spawn(registration.clone().keep(config.poll_interval, stop.clone()));
     let mut keeper = keep_leases(&config, id, &bench).context("cannot start the lease thread")?;
+    let mut settling = JoinSet::new();
+    settling.spawn(settler.run());
     let mut marking = JoinSet::new();
     marking.spawn(marker.run());
     tracing::info!(poll_interval = ?config.poll_interval, "worker running");
@@ -117,14 +122,18 @@ pub async fn run(
         result = work(&config, id, &bench, &shutdown) => result,
         () = keeper.ended() => Err(anyhow!("the lease thread ended")),
         error = ended(&mut parts) => Err(error),
+        error = ended(&mut settling) => Err(error),
         error = ended(&mut marking) => Err(error),
     };
 
     stop.cancel();
     step("its parts", async { while parts.join_next().await.is_some() {} }).await;
-    step("events under way", bench.announcer.flush()).await;
-    // The marker ends with the last announcer.
+    let announcer = bench.announcer.clone();
+    // The settler ends with the bench, and the marker with the last announcer.
     drop(bench);
+    step("settlements", settling.join_all()).await;
+    step("events under way", announcer.flush()).await;
+    drop(announcer);
     step("the outbox", marking.join_all()).await;
     keeper.stop().await;
     registration.leave().await;

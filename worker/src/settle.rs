@@ -1,9 +1,13 @@
-//! Telling the ledger how an attempt ended.
+//! Telling the ledger how attempts ended.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use jetlane_core::batch::{Batcher, Batches, Limits, batches};
 use jetlane_core::causes;
-use jetlane_core::domain::{Outcome, Settlement};
+use jetlane_core::domain::{Frees, Outcome, Settlement};
+use jetlane_core::outbox::Announcer;
+use jetlane_core::store::{Ledger, StoreError};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backoff::Pauses;
@@ -13,6 +17,86 @@ use crate::workbench::Workbench;
 
 /// A settlement that takes longer is tried again.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// So many go into one statement at most: the rows stay locked for as long.
+const BATCH: usize = 200;
+
+/// So many statements are under way at once.
+const UNDER_WAY: usize = 2;
+
+/// Settlements that wait to be written together. The answer says whether the
+/// attempt was the current one.
+pub(crate) type Settlements = Batches<Settlement, Result<bool, StoreError>>;
+
+/// What writes settlements, and must run beside the attempts.
+#[derive(Debug)]
+pub(crate) struct Settler {
+    batcher: Batcher<Settlement, Result<bool, StoreError>>,
+    desk: Desk,
+}
+
+/// Where settlements go.
+#[derive(Clone, Debug)]
+struct Desk {
+    ledger: Ledger,
+    announcer: Announcer,
+}
+
+impl Settler {
+    /// A settler for as many attempts at once as there are `slots`, and where to
+    /// hand in settlements.
+    pub(crate) fn new(slots: u16, ledger: Ledger, announcer: Announcer) -> (Settlements, Self) {
+        // One that was given up for lost may still wait when it is handed in again.
+        let waiting = 2 * usize::from(slots.max(1));
+        let limits = Limits { waiting, batch: BATCH, under_way: UNDER_WAY };
+        let (settlements, batcher) = batches(limits);
+        (settlements, Self { batcher, desk: Desk { ledger, announcer } })
+    }
+
+    /// Runs until nobody can hand in anything any more.
+    pub(crate) async fn run(self) {
+        let desk = Arc::new(self.desk);
+        let settle = move |settlements| {
+            let desk = Arc::clone(&desk);
+            async move { desk.settle(settlements).await }
+        };
+        self.batcher.run(settle).await;
+    }
+}
+
+impl Desk {
+    /// Settles attempts together; each alone if the ledger does not take what one
+    /// of them brings. Says of each whether it was the current one.
+    async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<bool, StoreError>> {
+        let error = match self.settle_together(&settlements).await {
+            Ok(settled) => return settled.into_iter().map(Ok).collect(),
+            Err(error) => error,
+        };
+        let mut answers = Vec::with_capacity(settlements.len());
+        if error.is_refusal() && settlements.len() > 1 {
+            for settlement in settlements {
+                let settled = self.settle_together(&[settlement]).await;
+                answers.push(settled.map(|settled| settled.contains(&true)));
+            }
+        } else {
+            let error = Arc::new(error);
+            answers
+                .resize_with(settlements.len(), || Err(StoreError::Together(Arc::clone(&error))));
+        }
+        answers
+    }
+
+    async fn settle_together(&self, settlements: &[Settlement]) -> Result<Vec<bool>, StoreError> {
+        let change = self.ledger.settle(settlements.to_vec()).await?;
+        let mut settled = Vec::with_capacity(settlements.len());
+        for settlement in settlements {
+            let job_id = settlement.lease.job_id;
+            settled.push(change.events().any(|event| event.job_id == job_id));
+        }
+        self.announcer.announce(change).await;
+        Ok(settled)
+    }
+}
 
 /// Settles an attempt and announces it; tries again until its lease ends, so
 /// that a finished attempt's result outlives an outage of the ledger. Returns
@@ -25,30 +109,29 @@ pub(crate) async fn settle(
     let mut pauses = Pauses::new();
     let mut is_first_try = true;
     loop {
-        let attempt = bench.ledger.settle(settlement.clone());
+        let attempt = settle_once(bench, settlement.clone());
         let error = match timeout(LIMIT, attempt).await {
-            Ok(Ok(change)) if change.unsent.is_empty() && is_first_try => {
+            Ok(Ok(false)) if is_first_try => {
                 tracing::warn!("the attempt was superseded; its result is dropped");
                 return "superseded";
             }
-            Ok(Ok(change)) if change.unsent.is_empty() => {
+            Ok(Ok(false)) => {
                 // An earlier try may have taken effect without our knowledge;
                 // then the relay announces it.
                 bench.announcer.leave_unknown();
                 tracing::info!("the attempt was settled before or superseded");
                 return "unknown";
             }
-            Ok(Ok(change)) => {
-                bench.announcer.announce(change).await;
-                return label(&settlement.outcome);
-            }
+            Ok(Ok(true)) => return label(&settlement.outcome),
             Ok(Err(error)) => {
-                if error.is_refusal() && matches!(settlement.outcome, Outcome::Completed { .. }) {
+                let is_refusal =
+                    error.downcast_ref::<StoreError>().is_some_and(StoreError::is_refusal);
+                if is_refusal && matches!(settlement.outcome, Outcome::Completed { .. }) {
                     settlement.outcome = refused();
                 }
-                anyhow::Error::new(error)
+                error
             }
-            Err(elapsed) => anyhow::Error::new(elapsed),
+            Err(elapsed) => elapsed.into(),
         };
         is_first_try = false;
 
@@ -62,5 +145,19 @@ pub(crate) async fn settle(
         }
         tracing::warn!(error = causes(&error), "cannot settle the attempt yet");
         sleep(pause).await;
+    }
+}
+
+/// Whether the attempt was the current one.
+async fn settle_once(bench: &Workbench, settlement: Settlement) -> anyhow::Result<bool> {
+    match settlement.frees {
+        Frees::Slot => Ok(bench.settlements.ask(settlement).await??),
+        // Its key stays locked until the commit: it waits for nobody else.
+        Frees::Key => {
+            let change = bench.ledger.settle(vec![settlement]).await?;
+            let is_current = !change.unsent.is_empty();
+            bench.announcer.announce(change).await;
+            Ok(is_current)
+        }
     }
 }

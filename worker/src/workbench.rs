@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::leases::Leases;
 use crate::metrics::Metrics;
+use crate::settle::Settlements;
 
 /// What all attempts work with, and the dispatcher that starts them.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Workbench {
     pub(crate) announcer: Announcer,
     /// What is held.
     pub(crate) leases: Leases,
+    /// Where attempts that have ended go.
+    pub(crate) settlements: Settlements,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// How long a failed job waits for its next attempt.

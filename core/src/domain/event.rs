@@ -206,10 +206,10 @@ impl Announcement {
     }
 }
 
-/// One row of the outbox: what a committed change still owes to NATS.
+/// What a committed change still owes to NATS, for one job or lane.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unsent {
-    /// The row, to strike out once NATS has it.
+    /// The row of the outbox, to strike out once NATS has all of it.
     pub outbox_id: i64,
     /// The event to publish.
     pub event: Option<Event>,

@@ -1,6 +1,6 @@
 //! Telling NATS of a change right after its commit.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,22 +105,27 @@ impl Announcer {
             return Vec::new();
         }
 
-        let mut sent = Vec::with_capacity(owed);
+        let mut rows: BTreeMap<i64, Sent> = BTreeMap::new();
         let mut rung = HashSet::new();
         let deadline = Instant::now() + SEND_TIMEOUT;
         for unsent in change.unsent {
+            let row = rows.entry(unsent.outbox_id).or_default();
             // One bell per lane says it all.
             let is_new = unsent.ring.as_ref().is_some_and(|lane| rung.insert(lane.clone()));
             match timeout_at(deadline, self.send_one(unsent, committed_at, is_new)).await {
-                Ok(Ok(receipts)) => sent.push(receipts),
+                Ok(Ok(receipts)) => row.receipts.extend(receipts),
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "a change was not sent");
+                    row.is_in_part = true;
                     self.leave_to_relay(1);
                 }
-                Err(_) => self.leave_to_relay(1),
+                Err(_) => {
+                    row.is_in_part = true;
+                    self.leave_to_relay(1);
+                }
             }
         }
-        sent
+        rows.into_iter().map(|(outbox_id, sent)| Sent { outbox_id, ..sent }).collect()
     }
 
     async fn send_one(
@@ -128,7 +133,7 @@ impl Announcer {
         unsent: Unsent,
         committed_at: DateTime<Utc>,
         is_to_ring: bool,
-    ) -> Result<Sent, Refusal> {
+    ) -> Result<Vec<Receipt>, Refusal> {
         let mut receipts = Vec::with_capacity(2);
         let job_id = unsent.event.as_ref().map(|event| event.job_id);
         // The bell first: a worker has a longer way to go than a watcher.
@@ -139,22 +144,26 @@ impl Announcer {
             let announcement = event.announce(Some(committed_at), Some(self.clock.now()));
             receipts.push(self.messaging.publish_event(announcement, &event.details).await?);
         }
-        Ok(Sent { outbox_id: unsent.outbox_id, receipts })
+        Ok(receipts)
     }
 
     async fn see_to(&self, sent: Vec<Sent>) {
         let mut stored = Vec::with_capacity(sent.len());
         for sent in sent {
-            let id = sent.outbox_id;
+            let (id, is_in_part, messages) = (sent.outbox_id, sent.is_in_part, sent.receipts.len());
             match sent.stored().await {
-                Ok(()) => stored.push(id),
+                // Of a row that was sent in part the relay sends all again.
+                Ok(()) if is_in_part => {}
+                Ok(()) => {
+                    self.metrics.published.inc_by(messages as u64);
+                    stored.push(id);
+                }
                 Err(error) => {
                     tracing::debug!(%error, "a change was sent and not acknowledged");
                     self.leave_to_relay(1);
                 }
             }
         }
-        self.metrics.published.inc_by(stored.len() as u64);
         if !stored.is_empty() && self.mark.try_send(stored).is_err() {
             tracing::debug!("published changes were not struck out");
         }
@@ -167,9 +176,12 @@ impl Announcer {
 }
 
 /// A row of the outbox on its way to NATS.
+#[derive(Default)]
 struct Sent {
     outbox_id: i64,
     receipts: Vec<Receipt>,
+    /// Not all of it could be sent.
+    is_in_part: bool,
 }
 
 impl Sent {

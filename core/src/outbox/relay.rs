@@ -1,5 +1,6 @@
 //! Sending what the announcers could not.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use crate::domain::Unsent;
 use crate::messaging::{Messaging, Refusal};
 use crate::store::{Due, Ledger, StoreError, Taken};
 
-/// Rows sent in one round.
-const BATCH: i64 = 500;
+/// Rows sent in one round, each of which may hold some hundreds of events.
+const BATCH: i64 = 50;
 
 /// How long rows taken by a relay are out of the others' reach: longer than a
 /// publish may take.
@@ -39,12 +40,15 @@ pub struct Relay {
     pub period: Duration,
 }
 
-/// What became of a row that could be sent.
-enum Verdict {
+/// What became of a row, or of a part of it, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
     /// NATS has it.
     Stored,
     /// NATS has it or not.
     Unanswered,
+    /// NATS does not take it.
+    Refused,
 }
 
 /// What sending all that was due came to.
@@ -95,40 +99,49 @@ impl Relay {
                 let next = next_due_in.unwrap_or(self.period).min(self.period);
                 return Ok(Relayed { is_all, next });
             }
-            let results = join_all(rows.into_iter().map(|row| self.send_row(row))).await;
-
-            let (mut stored, mut refused, mut is_unanswered) = (Vec::new(), Vec::new(), false);
-            for (id, result) in results {
-                match result {
-                    Ok(Verdict::Stored) => stored.push(id),
-                    Ok(Verdict::Unanswered) => is_unanswered = true,
+            let mut outcomes: BTreeMap<i64, Outcome> = BTreeMap::new();
+            for (id, result) in join_all(rows.into_iter().map(|row| self.send_row(row))).await {
+                let outcome = match result {
+                    Ok(outcome) => outcome,
                     Err(error) => {
                         let error = causes(&error);
                         tracing::warn!(error, outbox_id = id, "cannot send a row of the outbox");
-                        refused.push(id);
+                        Outcome::Refused
                     }
+                };
+                // A row fares as the part of it that fares worst.
+                outcomes
+                    .entry(id)
+                    .and_modify(|so_far| *so_far = outcome.max(*so_far))
+                    .or_insert(outcome);
+                if outcome == Outcome::Stored {
+                    self.metrics.relayed.inc();
                 }
             }
-            self.metrics.relayed.inc_by(stored.len() as u64);
-            self.ledger.strike_out(&stored).await?;
+            let of = |outcome| {
+                let rows = outcomes.iter().filter(move |(_, fared)| **fared == outcome);
+                rows.map(|(id, _)| *id).collect::<Vec<_>>()
+            };
+            self.ledger.strike_out(&of(Outcome::Stored)).await?;
+            let refused = of(Outcome::Refused);
             if !refused.is_empty() {
                 is_all = false;
                 let aside = self.ledger.count_refusals(&refused).await?;
                 self.metrics.set_aside.inc_by(aside);
             }
-            if is_unanswered {
+            if !of(Outcome::Unanswered).is_empty() {
                 return Ok(Relayed { is_all: false, next: HOLD.min(self.period) });
             }
         }
     }
 
-    /// Sends one row; an error speaks against the row itself.
-    async fn send_row(&self, row: Due) -> (i64, anyhow::Result<Verdict>) {
+    /// Sends a part of a row; an error speaks against the row itself.
+    async fn send_row(&self, row: Due) -> (i64, anyhow::Result<Outcome>) {
         let verdict = match row.owed {
             Err(error) => Err(error.into()),
             Ok(unsent) => match self.send(&unsent).await {
-                Ok(()) => Ok(Verdict::Stored),
-                Err(Refusal::Unknown(_)) => Ok(Verdict::Unanswered),
+                Ok(()) => Ok(Outcome::Stored),
+                Err(Refusal::Unknown(_)) => Ok(Outcome::Unanswered),
                 Err(error @ Refusal::Refused(_)) => Err(error.into()),
             },
         };

@@ -170,18 +170,24 @@ pub(super) async fn accept(
             RETURNING *
         ),
         owed AS (
-            INSERT INTO outbox (job_id, seq, ring, due_at)
+            INSERT INTO outbox (job_ids, seqs, rings, due_at)
             SELECT
-                id, event_seq,
-                CASE WHEN state = 'queued' AND NOT held_by_key THEN lane END,
+                array_agg(id ORDER BY id),
+                array_agg(event_seq ORDER BY id),
+                COALESCE(
+                    array_agg(DISTINCT lane) FILTER (WHERE state = 'queued' AND NOT held_by_key),
+                    '{}'
+                ),
                 ledger_now() + interval '1 s'
             FROM written
-            RETURNING id, job_id, ring
+            HAVING count(*) > 0
+            RETURNING id
         )
         SELECT
             written.max_attempts,
-            owed.id AS outbox_id,
-            owed.ring,
+            owed.id AS "outbox_id!",
+            CASE WHEN written.state = 'queued' AND NOT written.held_by_key THEN written.lane END
+                AS ring,
             event.job_id,
             event.seq,
             event.kind,
@@ -194,7 +200,7 @@ pub(super) async fn accept(
             event.details
         FROM written
         JOIN event ON event.job_id = written.id
-        JOIN owed ON owed.job_id = written.id
+        CROSS JOIN owed
         ORDER BY event.job_id
         "#,
         &asked.ids,

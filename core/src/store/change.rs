@@ -24,14 +24,19 @@ macro_rules! query_change {
                 RETURNING *
             ),
             owed AS (
-                INSERT INTO outbox (job_id, seq, ring, due_at)
-                SELECT id, event_seq, ring, ledger_now() + interval '1 s'
+                INSERT INTO outbox (job_ids, seqs, rings, due_at)
+                SELECT
+                    array_agg(id ORDER BY id),
+                    array_agg(event_seq ORDER BY id),
+                    COALESCE(array_agg(DISTINCT ring) FILTER (WHERE ring IS NOT NULL), '{}'),
+                    ledger_now() + interval '1 s'
                 FROM changed
-                RETURNING id, job_id, seq, ring
+                HAVING count(*) > 0
+                RETURNING id
             )
             SELECT
-                owed.id AS outbox_id,
-                owed.ring,
+                owed.id AS "outbox_id!",
+                changed.ring,
                 event.job_id,
                 event.seq,
                 event.kind,
@@ -43,7 +48,8 @@ macro_rules! query_change {
                 event.xid,
                 event.details
             FROM event
-            JOIN owed ON owed.job_id = event.job_id AND owed.seq = event.seq
+            JOIN changed ON changed.id = event.job_id
+            CROSS JOIN owed
             ORDER BY event.job_id
             "#
             $(, $argument)*
@@ -57,12 +63,14 @@ pub(super) fn change(rows: Vec<UnsentRow>) -> Result<Change, StoreError> {
     Ok(Change { unsent })
 }
 
-/// What lanes that are rung, each with its row of the outbox, owe to NATS.
-pub(super) fn rung(
-    rows: impl Iterator<Item = (i64, Option<String>)>,
-) -> Result<Change, StoreError> {
-    let unsent = rows
-        .map(|(id, ring)| Ok(Unsent { outbox_id: id, event: None, ring: lane(ring, id)? }))
-        .collect::<Result<_, StoreError>>()?;
+/// What rows of the outbox that only ring lanes owe to NATS.
+pub(super) fn rung(rows: impl Iterator<Item = (i64, Vec<String>)>) -> Result<Change, StoreError> {
+    let mut unsent = Vec::new();
+    for (outbox_id, rings) in rows {
+        for ring in rings {
+            let ring = lane(Some(ring), outbox_id)?;
+            unsent.push(Unsent { outbox_id, event: None, ring });
+        }
+    }
     Ok(Change { unsent })
 }

@@ -187,10 +187,14 @@ pub(super) async fn claim(
             RETURNING *
         ),
         owed AS (
-            INSERT INTO outbox (job_id, seq, due_at)
-            SELECT id, event_seq, ledger_now() + interval '1 s'
+            INSERT INTO outbox (job_ids, seqs, due_at)
+            SELECT
+                array_agg(id ORDER BY id),
+                array_agg(event_seq ORDER BY id),
+                ledger_now() + interval '1 s'
             FROM changed
-            RETURNING id, job_id
+            HAVING count(*) > 0
+            RETURNING id
         ),
         sight AS (
             SELECT
@@ -256,7 +260,7 @@ pub(super) async fn claim(
         LEFT JOIN (
             changed
             JOIN event ON event.job_id = changed.id
-            JOIN owed ON owed.job_id = changed.id
+            CROSS JOIN owed
         ) ON true
         ORDER BY changed.place
         "#,

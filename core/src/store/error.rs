@@ -1,5 +1,7 @@
 //! Why the ledger did not do what was asked.
 
+use std::sync::Arc;
+
 use super::Acceptance;
 use crate::domain::LaneName;
 
@@ -35,6 +37,9 @@ pub enum StoreError {
     /// The process stopped while a transaction of its own was under way.
     #[error("transaction was abandoned")]
     Abandoned,
+    /// The statement was about several callers' wishes: what became of all.
+    #[error("together with others")]
+    Together(#[source] Arc<Self>),
 }
 
 impl StoreError {
@@ -59,6 +64,7 @@ impl StoreError {
                     | sqlx::Error::Protocol(_)
             ),
             Self::KeyInUse | Self::Abandoned => true,
+            Self::Together(error) => error.is_unavailable(),
             Self::Corrupt { .. } | Self::UnknownLane(_) | Self::NotAll(_) => false,
         }
     }
@@ -71,6 +77,7 @@ impl StoreError {
                 // An undefined table, column or function.
                 error.code().is_some_and(|code| matches!(&*code, "42P01" | "42703" | "42883"))
             }
+            Self::Together(error) => error.is_outdated(),
             _ => false,
         }
     }
@@ -85,6 +92,7 @@ impl StoreError {
                 code.starts_with("22") || code.starts_with("54") || code == "23514"
             }),
             Self::Database(sqlx::Error::Encode(_)) => true,
+            Self::Together(error) => error.is_refusal(),
             _ => false,
         }
     }

@@ -112,17 +112,18 @@ pub(super) async fn give_up(
             WHERE state = 'queued' AND isolated_for = $1
             RETURNING lane
         )
-        INSERT INTO outbox (ring, due_at)
-        SELECT DISTINCT lane, ledger_now() + interval '1 s'
+        INSERT INTO outbox (rings, due_at)
+        SELECT array_agg(DISTINCT lane), ledger_now() + interval '1 s'
         FROM freed
-        RETURNING id, ring
+        HAVING count(*) > 0
+        RETURNING id, rings
         "#,
         worker.0,
         NOBODY,
     )
     .fetch_all(connection)
     .await?;
-    rung(rows.into_iter().map(|row| (row.id, row.ring)))
+    rung(rows.into_iter().map(|row| (row.id, row.rings)))
 }
 
 /// Leaves what workers have reserved that are silent for `silence`, or not
@@ -151,10 +152,11 @@ pub(super) async fn give_up_for_silent(
               )
             RETURNING lane
         )
-        INSERT INTO outbox (ring, due_at)
-        SELECT DISTINCT lane, ledger_now() + interval '1 s'
+        INSERT INTO outbox (rings, due_at)
+        SELECT array_agg(DISTINCT lane), ledger_now() + interval '1 s'
         FROM freed
-        RETURNING id, ring
+        HAVING count(*) > 0
+        RETURNING id, rings
         "#,
         interval(silence),
         NOBODY,
@@ -162,7 +164,7 @@ pub(super) async fn give_up_for_silent(
     )
     .fetch_all(connection)
     .await?;
-    rung(rows.into_iter().map(|row| (row.id, row.ring)))
+    rung(rows.into_iter().map(|row| (row.id, row.rings)))
 }
 
 /// Leases the job that the worker has reserved in the lane; nothing if it is gone.

@@ -118,11 +118,12 @@ pub(super) async fn readmit(
             WHERE id = ANY(ARRAY(SELECT id FROM next))
             RETURNING lane
         )
-        INSERT INTO outbox (ring, due_at)
+        INSERT INTO outbox (rings, due_at)
         -- Once for all: who claims as much as it asked for rings again.
-        SELECT DISTINCT lane, ledger_now() + interval '1 s'
+        SELECT array_agg(DISTINCT lane), ledger_now() + interval '1 s'
         FROM admitted
-        RETURNING id, ring
+        HAVING count(*) > 0
+        RETURNING id, rings
         "#,
         &columns.tenants,
         &columns.names,
@@ -130,7 +131,7 @@ pub(super) async fn readmit(
     .fetch_all(connection)
     .await?;
 
-    Ok(rung(rows.into_iter().map(|row| (row.id, row.ring)))?.unsent)
+    Ok(rung(rows.into_iter().map(|row| (row.id, row.rings)))?.unsent)
 }
 
 /// Sets how many jobs of the key run at once. Those that are running stay;

@@ -225,16 +225,16 @@ pub(super) async fn resume(
             WHERE name = $1 AND paused_at IS NOT NULL
             RETURNING name
         )
-        INSERT INTO outbox (ring, due_at)
-        SELECT name, ledger_now() + interval '1 s'
+        INSERT INTO outbox (rings, due_at)
+        SELECT ARRAY[name], ledger_now() + interval '1 s'
         FROM resumed
-        RETURNING id, ring
+        RETURNING id, rings
         "#,
         name.as_str(),
     )
     .fetch_all(connection)
     .await?;
-    rung(rows.into_iter().map(|row| (row.id, row.ring)))
+    rung(rows.into_iter().map(|row| (row.id, row.rings)))
 }
 
 /// Rings a lane, so that somebody looks at it anew.
@@ -248,13 +248,13 @@ pub(super) async fn ring(
 ) -> Result<Change, StoreError> {
     let rows = sqlx::query!(
         r#"
-        INSERT INTO outbox (ring, due_at)
-        VALUES ($1, ledger_now() + interval '1 s')
-        RETURNING id, ring
+        INSERT INTO outbox (rings, due_at)
+        VALUES (ARRAY[$1], ledger_now() + interval '1 s')
+        RETURNING id, rings
         "#,
         name.as_str(),
     )
     .fetch_all(connection)
     .await?;
-    rung(rows.into_iter().map(|row| (row.id, row.ring)))
+    rung(rows.into_iter().map(|row| (row.id, row.rings)))
 }

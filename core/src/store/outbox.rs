@@ -18,25 +18,25 @@ const MAX_REFUSALS: i32 = 20;
 /// What a look at the outbox brought.
 #[derive(Debug)]
 pub struct Taken {
-    /// The rows that are to be sent now.
+    /// What is to be sent now: of each row, all of it.
     pub rows: Vec<Due>,
     /// How long until to look again, zero if there were rows; `None` if nothing
     /// is owed.
     pub next_due_in: Option<Duration>,
 }
 
-/// A row of the outbox that is to be sent now.
+/// A part of a row of the outbox that is to be sent now.
 #[derive(Debug)]
 pub struct Due {
     /// The row.
     pub outbox_id: i64,
-    /// What it owes; an error if that cannot be read, which is no other row's
-    /// trouble.
+    /// What it owes, for one; an error if that cannot be read, which is no other
+    /// row's trouble.
     pub owed: Result<Unsent, StoreError>,
 }
 
-/// A row of the outbox with its event, whose columns are null if it owes none
-/// or the event was pruned.
+/// A part of a row of the outbox: a lane to ring, and an event, whose columns
+/// are null if there is none or it was pruned.
 struct DueRow {
     outbox_id: i64,
     ring: Option<String>,
@@ -91,11 +91,11 @@ pub(super) async fn take_due(
             UPDATE outbox
             SET due_at = ledger_now() + $2::interval
             WHERE id = ANY(ARRAY(SELECT id FROM due))
-            RETURNING id, job_id, seq, ring
+            RETURNING id, job_ids, seqs, rings
         )
         SELECT
             taken.id AS outbox_id,
-            taken.ring,
+            owed.ring,
             event.job_id AS "job_id?",
             event.seq AS "seq?",
             event.kind AS "kind?",
@@ -107,8 +107,11 @@ pub(super) async fn take_due(
             event.xid AS "xid?",
             event.details AS "details?"
         FROM taken
-        LEFT JOIN job_events AS event ON event.job_id = taken.job_id AND event.seq = taken.seq
-        ORDER BY taken.id
+        -- The shorter of them end in nulls.
+        CROSS JOIN LATERAL UNNEST(taken.job_ids, taken.seqs, taken.rings)
+            WITH ORDINALITY AS owed (job_id, seq, ring, place)
+        LEFT JOIN job_events AS event ON event.job_id = owed.job_id AND event.seq = owed.seq
+        ORDER BY taken.id, owed.place
         "#,
         limit,
         interval(hold),

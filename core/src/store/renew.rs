@@ -64,10 +64,15 @@ pub(super) async fn renew(
 
     let rows = sqlx::query!(
         r#"
+        WITH locked AS MATERIALIZED (
+            -- In the order in which settlements lock: else each could have what the other waits for.
+            SELECT id FROM jobs WHERE id = ANY($2) AND state = 'running' ORDER BY id FOR UPDATE
+        )
         UPDATE jobs
         SET lease_expires_at = ledger_now() + $5,
             progress = COALESCE(held.progress, jobs.progress)
         FROM unnest($2::uuid[], $3::int[], $4::real[]) AS held (id, attempt, progress)
+        JOIN locked ON locked.id = held.id
         WHERE jobs.id = held.id
           AND jobs.attempt = held.attempt
           AND jobs.worker = $1

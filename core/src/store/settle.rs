@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+use uuid::Uuid;
 
 use super::StoreError;
 use super::change::change;
@@ -10,58 +12,73 @@ use crate::domain::{
     Change, EventKind, INLINE_RESULT_LIMIT, JobError, JobState, Outcome, Settlement,
 };
 
-/// Ends the attempt as `settlement` says.
+/// Ends attempts, each as its settlement says.
 ///
 /// An attempt that would be followed by another, of a job whose end was asked
 /// for meanwhile, cancels the job instead.
 ///
-/// The change is empty if the attempt is not the current one any more: nothing
-/// was written, and what it brought is to be dropped.
+/// Of an attempt that is not the current one any more the change says nothing:
+/// nothing was written, and what it brought is to be dropped.
 ///
 /// # Errors
 ///
 /// [`StoreError::Database`]: unknown; the call may be repeated, since a second
-/// one finds the attempt settled and changes nothing.
+/// one finds the attempts settled and changes nothing.
 pub(super) async fn settle(
     connection: &mut PgConnection,
-    settlement: &Settlement,
+    settlements: &[Settlement],
 ) -> Result<Change, StoreError> {
-    let lease = settlement.lease;
-    let end = End::of(settlement);
+    let ends = Columns::of(settlements);
     let rows = query_change!(
         r#"
-        WITH settled AS (
+        WITH asked AS (
+            SELECT *
+            FROM UNNEST(
+                $2::uuid[], $3::int[], $4::text[], $5::int[], $6::interval[], $7::jsonb[],
+                $8::jsonb[], $9::jsonb[]
+            ) AS asked (id, attempt, state, charge, retry_after, result, error, details)
+        ),
+        locked AS MATERIALIZED (
+            -- In the order in which renewals lock: else each could have what the other waits for.
+            SELECT id FROM jobs WHERE id = ANY($2) AND state = 'running' ORDER BY id FOR UPDATE
+        ),
+        settled AS (
             UPDATE jobs
             SET state = CASE
-                    WHEN cancel_requested_at IS NOT NULL AND $3 IN ('scheduled', 'queued')
+                    WHEN cancel_requested_at IS NOT NULL AND asked.state IN ('scheduled', 'queued')
                     THEN 'cancelled'
-                    ELSE $3
+                    ELSE asked.state
                 END,
-                failures = failures + $5,
-                run_at = COALESCE(ledger_now() + $6, run_at),
+                failures = failures + asked.charge,
+                run_at = COALESCE(ledger_now() + asked.retry_after, run_at),
                 -- The lane's ageing may have changed while the job ran.
                 aged = CASE
-                    WHEN $3 IN ('scheduled', 'queued')
+                    WHEN asked.state IN ('scheduled', 'queued')
                     THEN aged(created_at, (SELECT ageing_s FROM lanes WHERE lanes.name = jobs.lane))
                     ELSE aged
                 END,
-                result = $7,
-                error = COALESCE($8, error),
-                progress = CASE WHEN $3 = 'completed' THEN 1 ELSE progress END,
+                result = asked.result,
+                error = COALESCE(asked.error, jobs.error),
+                progress = CASE WHEN asked.state = 'completed' THEN 1 ELSE progress END,
                 finished_at = CASE
-                    WHEN cancel_requested_at IS NOT NULL OR $3 NOT IN ('scheduled', 'queued')
+                    WHEN cancel_requested_at IS NOT NULL OR asked.state NOT IN ('scheduled', 'queued')
                     THEN ledger_now()
                 END,
                 lease_expires_at = NULL,
                 event_seq = event_seq + 1,
                 event_xid = GREATEST(event_xid, ledger_xid())
-            WHERE id = $1 AND attempt = $2 AND state = 'running'
-            RETURNING *
+            FROM asked
+            JOIN locked ON locked.id = asked.id
+            WHERE jobs.id = asked.id
+              AND jobs.id = ANY($2)
+              AND jobs.attempt = asked.attempt
+              AND jobs.state = 'running'
+            RETURNING jobs.*, asked.details
         ),
         changed AS (
             SELECT
                 id, event_seq, event_xid,
-                CASE WHEN state = 'queued' THEN $4 ELSE state END AS kind,
+                CASE WHEN state = 'queued' THEN $1 ELSE state END AS kind,
                 state, attempt, lane, tenant,
                 jsonb_strip_nulls(jsonb_build_object(
                     'name', name,
@@ -69,24 +86,55 @@ pub(super) async fn settle(
                     'gpu_id', gpu_id,
                     'run_at', CASE WHEN state = 'scheduled' THEN run_at END,
                     'traceparent', traceparent
-                )) || $9 AS details,
+                )) || details AS details,
                 CASE WHEN state = 'queued' THEN lane END AS ring
             FROM settled
         )
         "#,
-        lease.job_id.0,
-        lease.attempt,
-        end.state.as_str(),
         EventKind::Released.as_str(),
-        end.charge,
-        end.retry_after.map(interval),
-        end.result,
-        end.error.map(|error| json!(error)),
-        Value::Object(end.details),
+        &ends.ids,
+        &ends.attempts,
+        &ends.states,
+        &ends.charges,
+        &ends.retries_after as &[Option<PgInterval>],
+        &ends.results as &[Option<Value>],
+        &ends.errors as &[Option<Value>],
+        &ends.details,
     )
     .fetch_all(connection)
     .await?;
     change(rows)
+}
+
+/// Settlements, turned into the columns that one statement takes.
+#[derive(Default)]
+struct Columns {
+    ids: Vec<Uuid>,
+    attempts: Vec<i32>,
+    states: Vec<String>,
+    charges: Vec<i32>,
+    retries_after: Vec<Option<PgInterval>>,
+    results: Vec<Option<Value>>,
+    errors: Vec<Option<Value>>,
+    details: Vec<Value>,
+}
+
+impl Columns {
+    fn of(settlements: &[Settlement]) -> Self {
+        let mut columns = Self::default();
+        for settlement in settlements {
+            let end = End::of(settlement);
+            columns.ids.push(settlement.lease.job_id.0);
+            columns.attempts.push(settlement.lease.attempt);
+            columns.states.push(end.state.as_str().to_owned());
+            columns.charges.push(end.charge);
+            columns.retries_after.push(end.retry_after.map(interval));
+            columns.results.push(end.result.cloned());
+            columns.errors.push(end.error.map(|error| json!(error)));
+            columns.details.push(Value::Object(end.details));
+        }
+        columns
+    }
 }
 
 /// What an outcome means for the job's row and for its event.

@@ -142,7 +142,7 @@ impl Given {
             outcome,
             execution_time: Duration::from_millis(1500),
         };
-        self.ledger.settle(settlement).await.unwrap()
+        self.ledger.settle(vec![settlement]).await.unwrap()
     }
 
     pub(crate) async fn find(&self, id: JobId) -> Job {

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use jetlane_core::domain::Unsent;
+
 use crate::given::{given_a_ledger, job};
 
 const HOLD: Duration = Duration::from_secs(5);
@@ -23,6 +25,28 @@ async fn a_row_is_due_only_after_its_committer_had_time_and_is_taken_by_one_rela
         1,
         "a relay died with it"
     );
+}
+
+#[tokio::test]
+async fn what_jobs_accepted_together_owe_is_one_row() {
+    let given = given_a_ledger().await;
+    let jobs = vec![job("one"), job("two"), job("three")];
+    let (_, change) = given.ledger.accept(jobs).await.unwrap();
+
+    given.advance(Duration::from_secs(2)).await;
+    let taken = given.ledger.take_due(1, HOLD).await.unwrap().rows;
+
+    let id = change.unsent[0].outbox_id;
+    assert!(taken.iter().all(|due| due.outbox_id == id), "{taken:?}");
+    let owed: Vec<_> = taken.into_iter().map(|due| due.owed.unwrap()).collect();
+    let events = |unsent: &[Unsent]| {
+        unsent.iter().filter_map(|unsent| unsent.event.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(events(&owed), events(&change.unsent));
+    let rings = owed.iter().filter(|unsent| unsent.ring.is_some()).count();
+    assert_eq!(rings, 1, "one bell says it all");
+    given.ledger.strike_out(&[id]).await.unwrap();
+    assert_eq!(given.ledger.take_due(1, HOLD).await.unwrap().next_due_in, None);
 }
 
 #[tokio::test]

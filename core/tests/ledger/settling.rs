@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use jetlane_core::domain::{ErrorKind, JobError, JobState, NewJob, Outcome};
+use jetlane_core::domain::{Claimed, ErrorKind, JobError, JobState, NewJob, Outcome, Settlement};
+use jetlane_core::store::Held;
 use serde_json::json;
 
-use crate::given::{a_worker, given_a_ledger, job, rung};
+use crate::given::{LEASE, a_worker, given_a_ledger, job, rung};
 
 fn error() -> JobError {
     JobError { kind: ErrorKind::Transient, message: "the GPU hiccuped".to_owned() }
@@ -130,4 +131,71 @@ async fn an_attempt_that_would_be_repeated_ends_a_job_whose_end_was_asked_for() 
 
 fn claimed_tenant() -> jetlane_core::domain::TenantName {
     jetlane_core::domain::TenantName::default()
+}
+
+fn settlement(claimed: &Claimed, outcome: Outcome) -> Settlement {
+    Settlement {
+        lease: claimed.lease,
+        frees: claimed.frees,
+        outcome,
+        execution_time: Duration::from_millis(1),
+    }
+}
+
+#[tokio::test]
+async fn attempts_settled_together_fare_each_for_itself() {
+    let given = given_a_ledger().await;
+    let mut ids = Vec::new();
+    for name in ["works", "tries again", "fails", "taken away"] {
+        ids.push(given.accept(job(name)).await);
+    }
+    let claimed = given.claim(a_worker(), 4).await;
+    drop(given.settle(&claimed[3], Outcome::Released).await);
+    let after = Duration::from_mins(1);
+    let settlements = vec![
+        settlement(&claimed[3], Outcome::Completed { result: None }),
+        settlement(&claimed[2], Outcome::Failed { error: error() }),
+        settlement(&claimed[1], Outcome::Retry { after, error: error() }),
+        settlement(&claimed[0], Outcome::Completed { result: Some(json!({ "n": null })) }),
+    ];
+
+    let change = given.ledger.settle(settlements).await.unwrap();
+
+    let told: Vec<_> = change.events().map(|event| event.job_id).collect();
+    assert_eq!(told, ids[..3], "nothing of the one that was taken away");
+    let mut states = Vec::new();
+    for id in &ids {
+        states.push(given.find(*id).await.state);
+    }
+    let [completed, scheduled, failed, queued] =
+        [JobState::Completed, JobState::Scheduled, JobState::Failed, JobState::Queued];
+    assert_eq!(states, [completed, scheduled, failed, queued]);
+    assert_eq!(given.find(ids[0]).await.result, Some(json!({ "n": null })));
+    assert_eq!(given.find(ids[0]).await.error, None);
+    assert_eq!(given.find(ids[1]).await.error, Some(error()));
+    assert_eq!(given.find(ids[2]).await.failures, 1);
+}
+
+/// Each locks many of the same rows.
+#[tokio::test]
+async fn settlements_and_renewals_do_not_wait_for_each_other() {
+    let given = given_a_ledger().await;
+    let worker = a_worker();
+    let jobs = (0..40).map(|_| job("held")).collect();
+    drop(given.ledger.accept(jobs).await.unwrap());
+    for _ in 0..30 {
+        let claimed = given.claim(worker, 40).await;
+        assert_eq!(claimed.len(), 40);
+        let held: Vec<_> =
+            claimed.iter().rev().map(|job| Held { lease: job.lease, progress: None }).collect();
+        let settlements = claimed.iter().map(|job| settlement(job, Outcome::Released)).collect();
+
+        let (renewed, settled) = tokio::join!(
+            given.ledger.renew(worker, &held, LEASE),
+            given.ledger.settle(settlements)
+        );
+
+        renewed.unwrap();
+        assert_eq!(settled.unwrap().events().count(), 40);
+    }
 }

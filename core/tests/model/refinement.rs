@@ -235,7 +235,7 @@ impl Real {
             },
             execution_time: Duration::ZERO,
         };
-        let change = self.ledger.settle(settlement).await.unwrap();
+        let change = self.ledger.settle(vec![settlement]).await.unwrap();
         Answer::Settled(!change.unsent.is_empty())
     }
 

@@ -59,7 +59,7 @@ pub(crate) async fn submit_batch(
         let acceptor = app.clone();
         app.whole(async move {
             let (answers, change) = acceptor.ledger.accept(sound).await?;
-            acceptor.note_accepted(&answers);
+            acceptor.metrics.note_accepted(&answers);
             acceptor.announce(change).await;
             Ok(answers)
         })
@@ -114,7 +114,7 @@ async fn accept_all(app: &App, new: Vec<NewJob>) -> Result<Vec<Acceptance>, ApiE
     app.whole(async move {
         match acceptor.ledger.accept_all(new).await {
             Ok((answers, change)) => {
-                acceptor.note_accepted(&answers);
+                acceptor.metrics.note_accepted(&answers);
                 acceptor.announce(change).await;
                 Ok(answers)
             }

@@ -38,7 +38,7 @@ pub(crate) async fn submit(
         None => new,
         Some(key) => under_key(new, key),
     };
-    match accept(&app, new).await? {
+    match app.accept(new).await? {
         Acceptance::Accepted(job) => created(&job, &base),
         Acceptance::Repeated(job) => {
             let mut response = created(&job, &base)?;
@@ -47,18 +47,6 @@ pub(crate) async fn submit(
         }
         Acceptance::Refused(refused) => Err(refused.into()),
     }
-}
-
-/// Accepts one job, to its end even if the client hangs up meanwhile.
-async fn accept(app: &App, new: NewJob) -> Result<Acceptance, ApiError> {
-    let acceptor = app.clone();
-    app.whole(async move {
-        let (mut answers, change) = acceptor.ledger.accept(vec![new]).await?;
-        acceptor.note_accepted(&answers);
-        acceptor.announce(change).await;
-        answers.pop().ok_or_else(|| ApiError::Internal(anyhow::anyhow!("a job without an answer")))
-    })
-    .await
 }
 
 fn created(job: &Job, base: &BaseUrl) -> Result<Response, ApiError> {

@@ -120,22 +120,22 @@ impl Ledger {
         limited(renew::renew(connection, worker, held, lease)).await
     }
 
-    /// Ends an attempt. An empty change means that the attempt was superseded
-    /// and nothing was written.
+    /// Ends attempts. Those that the change says nothing of were superseded, and
+    /// nothing was written of them.
     ///
     /// # Errors
     ///
     /// As all; settling again does no harm.
-    pub async fn settle(&self, settlement: Settlement) -> Result<Change, StoreError> {
+    pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Change, StoreError> {
         #[cfg(jetlane_mutants)]
-        let settlement =
-            limited(mutants::settlement(&mut *self.pool.acquire().await?, settlement)).await?;
-        if settlement.frees == Frees::Slot {
-            return limited(settle::settle(&mut *self.pool.acquire().await?, &settlement)).await;
+        let settlements =
+            limited(mutants::settlements(&mut *self.pool.acquire().await?, settlements)).await?;
+        if settlements.iter().all(|settlement| settlement.frees == Frees::Slot) {
+            return limited(settle::settle(&mut *self.pool.acquire().await?, &settlements)).await;
         }
         self.transact(move |connection| {
             Box::pin(async move {
-                let change = settle::settle(&mut *connection, &settlement).await?;
+                let change = settle::settle(&mut *connection, &settlements).await?;
                 readmit_after(connection, change).await
             })
         })

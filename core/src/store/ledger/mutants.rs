@@ -14,29 +14,31 @@ use crate::store::{Acceptance, StoreError, isolate};
 /// How long a job that was answered for stays uncommitted.
 const LATE: Duration = Duration::from_millis(200);
 
-/// The settlement as a ledger that does not look at the attempt, or at the
-/// state, would take it: either is made to fit.
-pub(super) async fn settlement(
+/// The settlements as a ledger that does not look at the attempt, or at the
+/// state, would take them: either is made to fit.
+pub(super) async fn settlements(
     connection: &mut PgConnection,
-    mut settlement: Settlement,
-) -> Result<Settlement, StoreError> {
-    let Lease { job_id, attempt } = settlement.lease;
-    if Mutant::NoFence.is_on() {
-        settlement.lease = isolate::read(&mut *connection, job_id).await?.lease;
+    mut settlements: Vec<Settlement>,
+) -> Result<Vec<Settlement>, StoreError> {
+    for settlement in &mut settlements {
+        let Lease { job_id, attempt } = settlement.lease;
+        if Mutant::NoFence.is_on() {
+            settlement.lease = isolate::read(&mut *connection, job_id).await?.lease;
+        }
+        if Mutant::SettleWithoutState.is_on() {
+            sqlx::query(
+                "UPDATE jobs
+                 SET state = 'running', lease_expires_at = ledger_now(), finished_at = NULL,
+                     result = NULL, held_by_key = false
+                 WHERE id = $1 AND attempt = $2 AND state <> 'running'",
+            )
+            .bind(job_id.0)
+            .bind(attempt)
+            .execute(&mut *connection)
+            .await?;
+        }
     }
-    if Mutant::SettleWithoutState.is_on() {
-        sqlx::query(
-            "UPDATE jobs
-             SET state = 'running', lease_expires_at = ledger_now(), finished_at = NULL,
-                 result = NULL, held_by_key = false
-             WHERE id = $1 AND attempt = $2 AND state <> 'running'",
-        )
-        .bind(job_id.0)
-        .bind(attempt)
-        .execute(connection)
-        .await?;
-    }
-    Ok(settlement)
+    Ok(settlements)
 }
 
 /// Accepts jobs and commits them later, if all goes well.
