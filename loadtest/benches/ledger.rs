@@ -1,0 +1,168 @@
+//! The ledger's hot statements against a PostgreSQL of its own.
+//!
+//! ```text
+//! cargo bench -p jetlane-loadtest --bench ledger
+//! ```
+#![expect(clippy::unwrap_used, reason = "a benchmark that fails says where")]
+
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use jetlane_core::domain::{
+    Claimed, JobId, LaneName, NewJob, Outcome, RetryPolicy, RunAt, Settlement, TenantName, Tool,
+    WorkerId,
+};
+use jetlane_core::store::{Claim, Held, Ledger, PoolSettings, RESTED, connect, migrate};
+use jetlane_devstack::TestDatabase;
+use serde_json::Map;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+const LEASE: Duration = Duration::from_mins(10);
+
+/// How many jobs are offered, claimed or settled by one statement.
+const SIZES: [usize; 3] = [1, 8, 64];
+
+/// A migrated ledger and a worker.
+struct Given {
+    ledger: Ledger,
+    worker: WorkerId,
+    _database: TestDatabase,
+}
+
+impl Given {
+    async fn new() -> Self {
+        let migrated = |url: String| async move { migrate(&url).await.map(drop) };
+        let database = jetlane_devstack::database(migrated).await.unwrap();
+        let settings = PoolSettings {
+            url: database.url.clone(),
+            application_name: "bench",
+            max_connections: 2,
+            acquire_timeout: Duration::from_secs(20),
+            rested: RESTED,
+        };
+        let ledger = Ledger::new(connect(&settings).await.unwrap());
+        let worker = WorkerId(Uuid::now_v7());
+        ledger.register_worker(worker, 1).await.unwrap();
+        Self { ledger, worker, _database: database }
+    }
+
+    async fn accept(&self, count: usize) {
+        // Nobody listens to what is owed to NATS.
+        let (answers, change) =
+            self.ledger.accept((0..count).map(|_| job()).collect()).await.unwrap();
+        assert_eq!(answers.len(), count);
+        self.strike_out(&change).await;
+    }
+
+    async fn claim(&self, count: usize) -> Vec<Claimed> {
+        let slots = i32::try_from(count).unwrap();
+        let request = Claim {
+            lane: LaneName::default(),
+            worker: self.worker,
+            shares: vec![(TenantName::default(), slots)],
+            gpu_ids: (0..slots).collect(),
+            lease: LEASE,
+        };
+        let claims = self.ledger.claim(&request).await.unwrap();
+        assert_eq!(claims.jobs.len(), count);
+        self.strike_out(&claims.change).await;
+        claims.jobs
+    }
+
+    async fn settle(&self, jobs: Vec<Claimed>) {
+        let settlements: Vec<_> = jobs
+            .into_iter()
+            .map(|job| Settlement {
+                lease: job.lease,
+                frees: job.frees,
+                outcome: Outcome::Completed { result: None },
+                execution_time: Duration::ZERO,
+            })
+            .collect();
+        let count = settlements.len();
+        let change = self.ledger.settle(settlements).await.unwrap();
+        assert_eq!(change.events().count(), count);
+        self.strike_out(&change).await;
+    }
+
+    /// As the announcer does once NATS has it.
+    async fn strike_out(&self, change: &jetlane_core::domain::Change) {
+        let ids: Vec<_> = change.unsent.iter().map(|unsent| unsent.outbox_id).collect();
+        self.ledger.strike_out(&ids).await.unwrap();
+    }
+}
+
+fn job() -> NewJob {
+    NewJob {
+        id: JobId(Uuid::now_v7()),
+        tenant: TenantName::default(),
+        lane: LaneName::default(),
+        name: "measured".to_owned(),
+        tool: Tool::Simulate,
+        params: Map::new(),
+        priority: 0,
+        submitted_by: None,
+        run_at: RunAt::Now,
+        timeout: None,
+        start_by: None,
+        max_attempts: None,
+        retry: RetryPolicy::default(),
+        concurrency_key: None,
+        traceparent: None,
+        idempotency: None,
+    }
+}
+
+/// Each step of a job's life, many jobs at once: what comes before it and after it is not timed.
+fn life(criterion: &mut Criterion) {
+    let runtime = Runtime::new().unwrap();
+    let given = runtime.block_on(Given::new());
+    for step in ["accept", "claim", "renew", "settle"] {
+        let mut group = criterion.benchmark_group(step);
+        for size in SIZES {
+            group.throughput(Throughput::Elements(size as u64));
+            group.bench_with_input(BenchmarkId::from_parameter(size), &size, |bench, size| {
+                bench.to_async(&runtime).iter_custom(|rounds| timed(&given, step, *size, rounds));
+            });
+        }
+        group.finish();
+    }
+}
+
+async fn timed(given: &Given, step: &str, size: usize, rounds: u64) -> Duration {
+    let mut took = Duration::ZERO;
+    for _ in 0..rounds {
+        let began = Instant::now();
+        given.accept(size).await;
+        let accepted = began.elapsed();
+
+        let began = Instant::now();
+        let jobs = given.claim(size).await;
+        let claimed = began.elapsed();
+
+        let held: Vec<_> =
+            jobs.iter().map(|job| Held { lease: job.lease, progress: None }).collect();
+        let began = Instant::now();
+        if step == "renew" {
+            let renewed = given.ledger.renew(given.worker, &held, LEASE).await.unwrap();
+            assert_eq!(renewed.len(), size);
+        }
+        let renewed = began.elapsed();
+
+        let began = Instant::now();
+        given.settle(jobs).await;
+        let settled = began.elapsed();
+
+        took += match step {
+            "accept" => accepted,
+            "claim" => claimed,
+            "renew" => renewed,
+            _ => settled,
+        };
+    }
+    took
+}
+
+criterion_group!(benches, life);
+criterion_main!(benches);

@@ -1,0 +1,5 @@
+//! The `loadtest` command.
+
+fn main() -> std::process::ExitCode {
+    jetlane_loadtest::main()
+}

@@ -1,0 +1,288 @@
+//! Jetlane under a load: jobs that do nothing, submitted one by one over HTTP.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, ensure};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::{Connection as _, PgConnection};
+use tokio::task::JoinSet;
+use tokio::time::timeout_at;
+
+use crate::feed::{Feed, Told};
+use crate::http::Connection;
+use crate::latency::{Latency, Summary};
+use crate::pace::{Arrivals, Schedule};
+
+/// What was accepted may take so long to end once all of it was submitted.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Nothing takes less time.
+const PARAMS: &str = r#"{"duration_ms":0}"#;
+
+/// What a run at a rate came to. Times count from when a job was due to be submitted.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// Until its request was sent: how late we were ourselves.
+    pub(crate) lateness: Latency,
+    /// Until it was accepted.
+    pub(crate) accepted: Latency,
+    /// Until the watcher was told that it runs.
+    pub(crate) running: Latency,
+    /// Until the watcher was told that it has ended.
+    pub(crate) ended: Latency,
+    pub(crate) hops: Hops,
+    /// Jobs that were to be submitted.
+    pub(crate) due: u64,
+    /// Jobs that were not accepted.
+    pub(crate) refused: u64,
+    /// Accepted jobs whose end was not told within the limit.
+    pub(crate) untold: u64,
+}
+
+impl Run {
+    /// Adds another at the same rate.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.lateness.add(&other.lateness);
+        self.accepted.add(&other.accepted);
+        self.running.add(&other.running);
+        self.ended.add(&other.ended);
+        self.hops.published.add(&other.hops.published);
+        self.hops.sent.add(&other.hops.sent);
+        self.hops.read.add(&other.hops.read);
+        self.hops.notified.add(&other.hops.notified);
+        self.due += other.due;
+        self.refused += other.refused;
+        self.untold += other.untold;
+    }
+}
+
+/// The three hops of a notification, of all events, by the clocks of those who made them. All of
+/// them must be on this machine.
+#[derive(Debug)]
+pub(crate) struct Hops {
+    /// From the commit until it was handed to NATS.
+    pub(crate) published: Latency,
+    /// From there until the edge wrote it to the watcher.
+    pub(crate) sent: Latency,
+    /// From there until the watcher read it.
+    pub(crate) read: Latency,
+    /// From the commit until the watcher read it.
+    pub(crate) notified: Latency,
+}
+
+/// The same in figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HopFigures {
+    pub(crate) commit_to_published: Summary,
+    pub(crate) published_to_edge: Summary,
+    pub(crate) edge_to_watcher: Summary,
+    pub(crate) commit_to_watcher: Summary,
+}
+
+impl Hops {
+    fn new() -> Self {
+        let [published, sent, read, notified] = std::array::from_fn(|_| Latency::new());
+        Self { published, sent, read, notified }
+    }
+
+    fn note(&mut self, told: &Told, read_at: SystemTime) {
+        let times = [&told.committed_at, &told.published_at, &told.sent_at];
+        let [committed, published, sent] = times.map(|time| parsed(time.as_deref()));
+        let read_at = Some(DateTime::<Utc>::from(read_at));
+        let note = |latency: &mut Latency, from: Option<DateTime<Utc>>, to| {
+            if let (Some(from), Some(to)) = (from, to) {
+                let span: chrono::TimeDelta = to - from;
+                latency.record(span.to_std().unwrap_or_default());
+            }
+        };
+        note(&mut self.published, committed, published);
+        note(&mut self.sent, published, sent);
+        note(&mut self.read, sent, read_at);
+        note(&mut self.notified, committed, read_at);
+    }
+
+    pub(crate) fn figures(&self) -> HopFigures {
+        HopFigures {
+            commit_to_published: self.published.summary(),
+            published_to_edge: self.sent.summary(),
+            edge_to_watcher: self.read.summary(),
+            commit_to_watcher: self.notified.summary(),
+        }
+    }
+}
+
+fn parsed(time: Option<&str>) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(time?).ok().map(|time| time.to_utc())
+}
+
+/// What one client has seen.
+#[derive(Debug)]
+struct Client {
+    lateness: Latency,
+    accepted: Latency,
+    refused: u64,
+    submitted: u64,
+}
+
+impl Client {
+    fn new() -> Self {
+        Self { lateness: Latency::new(), accepted: Latency::new(), refused: 0, submitted: 0 }
+    }
+}
+
+/// Submits a job for every arrival of the schedule, on at most `clients` connections, and watches
+/// all of them to their ends.
+///
+/// # Errors
+///
+/// If a connection breaks.
+pub(crate) async fn at(api: SocketAddr, schedule: Schedule, clients: usize) -> anyhow::Result<Run> {
+    let mut feed = Feed::open(api, "/events").await?;
+    let arrivals = Arrivals::begin(schedule);
+    let mut tasks = JoinSet::new();
+    for _ in 0..clients {
+        let connection = Connection::open(api, "/jobs").await?;
+        tasks.spawn(submit_at(connection, Arc::clone(&arrivals)));
+    }
+
+    let mut run = Run {
+        lateness: Latency::new(),
+        accepted: Latency::new(),
+        running: Latency::new(),
+        ended: Latency::new(),
+        hops: Hops::new(),
+        due: 0,
+        refused: 0,
+        untold: 0,
+    };
+    let mut ended = 0;
+    let mut deadline = None;
+    loop {
+        let is_all = deadline.is_some() && ended >= run.due - run.refused;
+        if is_all || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            break;
+        }
+        let until = deadline.unwrap_or_else(|| Instant::now() + LIMIT);
+        tokio::select! {
+            joined = tasks.join_next(), if !tasks.is_empty() => {
+                let client = joined.context("no client")???;
+                run.lateness.add(&client.lateness);
+                run.accepted.add(&client.accepted);
+                run.refused += client.refused;
+                run.due += client.submitted;
+                if tasks.is_empty() {
+                    deadline = Some(Instant::now() + LIMIT);
+                }
+            }
+            heard = timeout_at(until.into(), feed.next()) => {
+                let Ok(heard) = heard else { continue };
+                let heard = heard?;
+                for told in heard.told {
+                    let Some(n) = told.name.strip_prefix('n').and_then(|n| n.parse().ok()) else {
+                        continue;
+                    };
+                    run.hops.note(&told, heard.by_the_clock);
+                    let Some(due) = arrivals.due(n) else { continue };
+                    match told.kind.as_str() {
+                        "running" => run.running.record(heard.at - due),
+                        "completed" => {
+                            run.ended.record(heard.at - due);
+                            ended += 1;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    run.untold = (run.due - run.refused).saturating_sub(ended);
+    Ok(run)
+}
+
+async fn submit_at(mut connection: Connection, arrivals: Arc<Arrivals>) -> anyhow::Result<Client> {
+    let mut client = Client::new();
+    while let Some(arrival) = arrivals.next().await {
+        client.lateness.record(arrival.due.elapsed());
+        let body = format!(r#"{{"name":"n{}","params":{PARAMS}}}"#, arrival.n);
+        client.submitted += 1;
+        if connection.post(&body).await? == 201 {
+            client.accepted.record(arrival.due.elapsed());
+        } else {
+            client.refused += 1;
+        }
+    }
+    Ok(client)
+}
+
+/// What a run with as many jobs as it takes came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FlatOut {
+    /// Jobs accepted per second.
+    pub(crate) accepted_per_s: f64,
+    /// Jobs completed per second, all that was accepted included.
+    pub(crate) completed_per_s: f64,
+    pub(crate) jobs: u64,
+    /// From request to answer.
+    pub(crate) accept: Summary,
+}
+
+/// Submits jobs on `clients` connections, each as fast as it is answered, for `span`; then waits
+/// until all of them have completed, by the ledger.
+///
+/// # Errors
+///
+/// If a connection breaks, a job is refused, or one is not completed in time.
+pub(crate) async fn flat_out(
+    apis: &[SocketAddr],
+    database_url: &str,
+    clients: usize,
+    span: Duration,
+) -> anyhow::Result<FlatOut> {
+    let mut ledger = PgConnection::connect(database_url).await?;
+    let before = completed(&mut ledger).await?;
+    let mut tasks = JoinSet::new();
+    let began = Instant::now();
+    for n in 0..clients {
+        let mut connection = Connection::open(apis[n % apis.len()], "/jobs").await?;
+        let body = format!(r#"{{"name":"flat out","params":{PARAMS}}}"#);
+        tasks.spawn(async move {
+            let mut latency = Latency::new();
+            while began.elapsed() < span {
+                let sent = Instant::now();
+                let status = connection.post(&body).await?;
+                ensure!(status == 201, "a job was answered with {status}");
+                latency.record(sent.elapsed());
+            }
+            anyhow::Ok(latency)
+        });
+    }
+    let mut latency = Latency::new();
+    while let Some(ended) = tasks.join_next().await {
+        latency.add(&ended??);
+    }
+    let submitting = began.elapsed();
+    let accept = latency.summary();
+    let deadline = Instant::now() + LIMIT;
+    while completed(&mut ledger).await? - before < accept.count {
+        ensure!(Instant::now() < deadline, "not all jobs were completed within {LIMIT:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let took = began.elapsed();
+    #[expect(clippy::cast_precision_loss, reason = "a count of jobs of some minutes")]
+    let jobs = accept.count as f64;
+    Ok(FlatOut {
+        accepted_per_s: jobs / submitting.as_secs_f64(),
+        completed_per_s: jobs / took.as_secs_f64(),
+        jobs: accept.count,
+        accept,
+    })
+}
+
+async fn completed(ledger: &mut PgConnection) -> anyhow::Result<u64> {
+    let sql = "SELECT count(*) FROM jobs WHERE state = 'completed'";
+    let count: i64 = sqlx::query_scalar(sql).fetch_one(ledger).await?;
+    Ok(u64::try_from(count)?)
+}

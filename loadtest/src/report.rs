@@ -1,0 +1,92 @@
+//! What a run came to, as it is kept.
+
+use serde::{Deserialize, Serialize};
+
+use crate::latency::Summary;
+use crate::product::HopFigures;
+use crate::stack::{Fleet, Parts, Versions};
+use crate::usage::Usage;
+
+/// All of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// What was typed.
+    pub(crate) command: Vec<String>,
+    /// When, as RFC 3339.
+    pub(crate) started_at: String,
+    pub(crate) machine: Machine,
+    pub(crate) versions: Versions,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fleet: Option<Fleet>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) paces: Vec<Pace>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) saturation: Option<Saturation>,
+}
+
+/// Where it ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    pub(crate) cores: usize,
+    pub(crate) processor: String,
+    pub(crate) kernel: String,
+}
+
+/// One rate.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Pace {
+    pub(crate) per_s: f64,
+    /// From due to told, of chains of the floor.
+    pub(crate) floor: Summary,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) jetlane: Option<JetlanePace>,
+}
+
+/// Jetlane at a rate. Times count from when a job was due to be submitted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct JetlanePace {
+    pub(crate) lateness: Summary,
+    pub(crate) accepted: Summary,
+    pub(crate) running: Summary,
+    pub(crate) ended: Summary,
+    pub(crate) hops: HopFigures,
+    pub(crate) due: u64,
+    pub(crate) refused: u64,
+    pub(crate) untold: u64,
+    /// What it used, for all rounds.
+    pub(crate) usage: Parts<Usage>,
+    pub(crate) cpu_ms_per_job: f64,
+    /// Median of the floor, and median of `running`, as its multiple.
+    pub(crate) p50_to_floor: f64,
+    pub(crate) p99_to_floor: f64,
+}
+
+/// As much as it takes. Each figure is the median of the rounds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Saturation {
+    pub(crate) floor_per_s: f64,
+    pub(crate) accepted_per_s: f64,
+    pub(crate) completed_per_s: f64,
+    pub(crate) accept: Summary,
+    /// Of the product and its servers, in milliseconds per job.
+    pub(crate) cpu_ms_per_job: Parts<f64>,
+    pub(crate) cpu_ms_per_job_in_all: f64,
+    /// Of the generator.
+    pub(crate) generator_cpu_ms_per_job: f64,
+    pub(crate) completed_to_floor: f64,
+}
+
+impl Machine {
+    /// This one.
+    pub(crate) fn this() -> Self {
+        let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let processor = processor.lines().find_map(|line| line.strip_prefix("model name"));
+        let processor = processor.unwrap_or_default().trim_matches([':', ' ', '\t']);
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Self {
+            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            processor: processor.to_owned(),
+            kernel: kernel.trim().to_owned(),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! A report for whoever sits at a terminal.
+
+use std::fmt::Write;
+
+use crate::latency::Summary;
+use crate::report::Report;
+
+/// The report as lines of text.
+pub(crate) fn text(report: &Report) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut text, report);
+    text
+}
+
+fn write(out: &mut String, report: &Report) -> std::fmt::Result {
+    let (machine, versions) = (&report.machine, &report.versions);
+    writeln!(
+        out,
+        "{} cores, {}; PostgreSQL {}, nats-server {}",
+        machine.cores, machine.processor, versions.postgresql, versions.nats_server
+    )?;
+    for pace in &report.paces {
+        writeln!(out, "\nat {}/s, in milliseconds", pace.per_s)?;
+        writeln!(out, "  {:<26} {:>8} {:>8} {:>8} {:>8}", "", "p50", "p99", "p99.9", "max")?;
+        line(out, "floor: told", &pace.floor)?;
+        let Some(jetlane) = &pace.jetlane else { continue };
+        line(out, "request sent", &jetlane.lateness)?;
+        line(out, "accepted", &jetlane.accepted)?;
+        line(out, "told that it runs", &jetlane.running)?;
+        line(out, "told that it has ended", &jetlane.ended)?;
+        line(out, "hop: commit to NATS", &jetlane.hops.commit_to_published)?;
+        line(out, "hop: NATS to edge", &jetlane.hops.published_to_edge)?;
+        line(out, "hop: edge to watcher", &jetlane.hops.edge_to_watcher)?;
+        line(out, "commit to watcher", &jetlane.hops.commit_to_watcher)?;
+        writeln!(
+            out,
+            "  beside the floor: p50 {:.2} ×, p99 {:.2} ×; {:.3} ms of processor time per job",
+            jetlane.p50_to_floor, jetlane.p99_to_floor, jetlane.cpu_ms_per_job
+        )?;
+        writeln!(
+            out,
+            "  {} jobs, {} refused, {} whose end was not told",
+            jetlane.due, jetlane.refused, jetlane.untold
+        )?;
+    }
+    if let Some(found) = &report.saturation {
+        writeln!(out, "\nflat out")?;
+        writeln!(out, "  floor      {:>9.0} chains/s", found.floor_per_s)?;
+        if found.completed_per_s > 0.0 {
+            let cpu = found.cpu_ms_per_job;
+            writeln!(out, "  accepted   {:>9.0} jobs/s", found.accepted_per_s)?;
+            writeln!(
+                out,
+                "  completed  {:>9.0} jobs/s, {:.2} × the floor",
+                found.completed_per_s, found.completed_to_floor
+            )?;
+            writeln!(
+                out,
+                "  processor time per job: {:.3} ms (edge {:.3}, worker {:.3}, PostgreSQL {:.3}, \
+                 NATS {:.3}), generator {:.3} ms",
+                found.cpu_ms_per_job_in_all,
+                cpu.edge,
+                cpu.worker,
+                cpu.postgres,
+                cpu.nats,
+                found.generator_cpu_ms_per_job
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn line(out: &mut String, what: &str, found: &Summary) -> std::fmt::Result {
+    writeln!(
+        out,
+        "  {what:<26} {:>8.2} {:>8.2} {:>8.2} {:>8.2}",
+        found.p50_ms, found.p99_ms, found.p999_ms, found.max_ms
+    )
+}
