@@ -131,11 +131,11 @@ mod tests {
     impl Work {
         fn begin(limits: Limits) -> (Self, Batches<u32, u32>, JoinSet<()>) {
             let work = Self { go_on: Arc::new(Semaphore::new(0)), batches: Arc::default() };
-            let (batches, batcher) = batches(limits);
+            let (ask, batcher) = batches(limits);
             let mut tasks = JoinSet::new();
             let worker = work.clone();
             tasks.spawn(batcher.run(move |items| worker.clone().double(items)));
-            (work, batches, tasks)
+            (work, ask, tasks)
         }
 
         async fn double(self, items: Vec<u32>) -> Vec<u32> {
@@ -225,13 +225,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_that_panics_answers_nobody_and_the_next_one_works() {
-        let (batches, batcher) = batches::<u32, u32>(LIMITS);
+        let (asking, batcher) = batches::<u32, u32>(LIMITS);
         let mut tasks = JoinSet::new();
         tasks.spawn(batcher.run(|items: Vec<u32>| async move {
             assert!(items[0] != 13, "as asked");
             items
         }));
-        assert_eq!(batches.ask(13).await, Err(NoAnswer::GivenUp));
-        assert_eq!(batches.ask(1).await, Ok(1));
+        assert_eq!(asking.ask(13).await, Err(NoAnswer::GivenUp));
+        assert_eq!(asking.ask(1).await, Ok(1));
     }
 }
