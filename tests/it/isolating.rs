@@ -121,3 +121,17 @@ async fn a_slot_kept_for_a_job_that_another_worker_runs_is_filled_again() {
         assert_eq!(app.state(&id).await, "running");
     }
 }
+
+#[tokio::test]
+async fn a_worker_takes_over_what_another_makes_room_for_as_soon_as_it_runs_nothing() {
+    let mut app = TestApp::start().without_sweep().workers(1).slots(2).await;
+    let (_, suspect) = given_room_is_made(&app).await;
+    let other = app.submit(long("other")).await;
+    app.start_worker(&[]).await;
+    app.until_state(&other, "running").await;
+    assert_eq!(app.state(&suspect).await, "queued");
+
+    app.stop_job(&other).await;
+
+    until_attempt(&app, &suspect, 1).await;
+}

@@ -80,6 +80,9 @@ pub(crate) struct Dispatcher {
     next_start: Vec<Option<Instant>>,
     /// While it is set, nothing else is claimed.
     isolating: Option<Isolating>,
+    /// Per lane: another worker makes room for a job that is to run alone, which is ours to
+    /// take over once nothing runs here.
+    may_take_over: Vec<bool>,
     /// The ledger may hold a job for this worker that is to run alone.
     has_reserved: bool,
     /// After a failed claim none is sent before this.
@@ -125,6 +128,7 @@ impl Dispatcher {
             shares: (0..count).map(|_| Shares::new()).collect(),
             next_start: vec![None; count],
             isolating: None,
+            may_take_over: vec![false; count],
             has_reserved: false,
             not_before: None,
             pauses: Pauses::new(),
@@ -203,6 +207,9 @@ impl Dispatcher {
     /// that no claim answered are given back.
     async fn fill_slots(&mut self, drain: &CancellationToken) {
         self.not_before.take_if(|not_before| *not_before <= Instant::now());
+        if self.slots.all_free() {
+            self.look_where_to_take_over();
+        }
         while self.not_before.is_none() && !drain.is_cancelled() {
             if let Some(isolating) = self.isolating {
                 self.isolate(isolating).await;

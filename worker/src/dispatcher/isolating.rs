@@ -26,7 +26,9 @@ impl Dispatcher {
     /// worker does.
     pub(super) async fn note_isolated(&mut self, lane: usize, sight: &Sight) {
         // Whoever runs nothing takes it over from one that makes room.
-        let any_for_us = sight.any_isolated || sight.any_reserved && self.slots.all_free();
+        let is_idle = self.slots.all_free();
+        self.may_take_over[lane] = sight.any_reserved && !is_idle;
+        let any_for_us = sight.any_isolated || sight.any_reserved && is_idle;
         if any_for_us && self.isolating.is_none() && self.reserve_isolated(lane).await == Some(true)
         {
             tracing::info!(lane = %self.settings.lanes[lane], "making room for a job that runs alone");
@@ -34,6 +36,16 @@ impl Dispatcher {
             if !self.slots.all_free() {
                 // Whoever runs nothing need not make room first.
                 self.ring_others(lane).await;
+            }
+        }
+    }
+
+    /// Looks again at lanes that had something for whoever runs nothing. A freed slot alone
+    /// is no reason to.
+    pub(super) fn look_where_to_take_over(&mut self) {
+        for (lane, may_take_over) in self.may_take_over.iter_mut().enumerate() {
+            if std::mem::take(may_take_over) {
+                self.board.look(lane);
             }
         }
     }
