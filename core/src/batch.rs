@@ -186,6 +186,9 @@ mod tests {
         let asking = join_all([1, 2, 3].map(|item| batches.ask(item)));
         let watching = async {
             work.until_seen(2).await;
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
             assert_eq!(work.seen().len(), 2, "the third waits");
             work.go_on.add_permits(3);
         };

@@ -31,7 +31,7 @@ pub(crate) struct Acceptor {
 }
 
 /// Where jobs go.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Desk {
     ledger: Ledger,
     announcer: Announcer,
@@ -70,12 +70,7 @@ impl Desk {
                 self.announcer.announce(change).await;
                 answers.into_iter().map(Ok).collect()
             }
-            Err(error) => {
-                let error = Arc::new(error);
-                let mut answers = Vec::with_capacity(count);
-                answers.resize_with(count, || Err(StoreError::Together(Arc::clone(&error))));
-                answers
-            }
+            Err(error) => error.for_each_of(count).into_iter().map(Err).collect(),
         }
     }
 }

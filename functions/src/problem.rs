@@ -169,6 +169,9 @@ impl From<Refused> for ApiError {
             Refused::Unavailable => {
                 Self::Unavailable(anyhow::anyhow!("the ledger was lost in the middle of the batch"))
             }
+            Refused::Untakable => {
+                Self::Internal(anyhow::anyhow!("the ledger does not take what the job holds"))
+            }
             Refused::WithTheOthers => Self::WithTheOthers,
         }
     }

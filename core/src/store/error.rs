@@ -43,6 +43,13 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What came of a statement that was about so many callers' wishes, for each.
+    #[must_use]
+    pub fn for_each_of(self, count: usize) -> Vec<Self> {
+        let error = Arc::new(self);
+        std::iter::repeat_with(|| Self::Together(Arc::clone(&error))).take(count).collect()
+    }
+
     /// Whether the ledger was out of reach or too busy, rather than at fault:
     /// the same call may succeed later.
     #[must_use]

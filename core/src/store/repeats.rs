@@ -38,6 +38,8 @@ pub enum Refused {
         /// The limit.
         limit: i32,
     },
+    /// The ledger does not take what it holds. Others of its batch may be accepted.
+    Untakable,
     /// The ledger did not answer, after it had accepted others of its batch:
     /// unknown. It may be offered again under an idempotency key.
     Unavailable,

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use jetlane_core::clock::{Clock, SystemClock};
 use jetlane_core::domain::{ErrorKind, JobState, NewJob, Outcome, RunAt};
 use jetlane_core::store::{Acceptance, Refused};
+use serde_json::Map;
 
 use crate::given::{a_worker, given_a_ledger, job, rung};
 
@@ -104,4 +105,22 @@ async fn a_job_that_was_started_in_time_does_not_expire_while_it_waits_for_a_ret
 
     assert!(given.ledger.promote().await.unwrap().change.unsent.is_empty());
     assert_eq!(given.claim(a_worker(), 1).await[0].lease.job_id, id);
+}
+
+/// Nobody is refused for another's sake, who may be another tenant.
+#[tokio::test]
+async fn a_job_that_the_ledger_does_not_take_keeps_no_other_out() {
+    let given = given_a_ledger().await;
+    let bad = || NewJob {
+        params: Map::from_iter([("text".to_owned(), "\0".into())]),
+        ..job("with a NUL")
+    };
+    let jobs = vec![bad(), job("first"), bad(), job("second")];
+
+    let (answers, change) = given.ledger.accept(jobs).await.unwrap();
+
+    let accepted: Vec<_> =
+        answers.iter().map(|answer| matches!(answer, Acceptance::Accepted(_))).collect();
+    assert_eq!(accepted, [false, true, false, true], "{answers:?}");
+    assert_eq!(change.events().count(), 2);
 }

@@ -154,6 +154,7 @@ fn refusal(place: usize, refused: Refused) -> ApiError {
         Refused::KeyReused => at("idempotency_key", ApiError::KeyReused.to_string()),
         other @ (Refused::LaneFull { .. }
         | Refused::KeyInUse
+        | Refused::Untakable
         | Refused::Unavailable
         | Refused::WithTheOthers) => other.into(),
     }

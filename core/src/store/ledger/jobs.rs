@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 #[cfg(jetlane_mutants)]
 use super::mutants;
 use super::{Ledger, limited, readmit_after, readmit_one};
+use crate::causes;
 #[cfg(jetlane_mutants)]
 use crate::config::Mutant;
 use crate::domain::{Change, Job, JobId, JobPatch, JobState, NewJob, TenantName};
@@ -93,6 +94,11 @@ impl Ledger {
                 Err(StoreError::KeyInUse) => {
                     in_use += 1;
                     answers.push(Acceptance::Refused(Refused::KeyInUse));
+                }
+                Err(error) if error.is_refusal() => {
+                    let error = anyhow::Error::new(error);
+                    tracing::error!(error = causes(&error), "the ledger does not take a job");
+                    answers.push(Acceptance::Refused(Refused::Untakable));
                 }
                 Err(error) if change.unsent.is_empty() => return Err(error),
                 // What was accepted is told of, whatever becomes of the others.
