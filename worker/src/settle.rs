@@ -1,11 +1,12 @@
 //! Telling the ledger how attempts ended.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jetlane_core::batch::{Batcher, Batches, Limits, batches};
 use jetlane_core::causes;
-use jetlane_core::domain::{Frees, Outcome, Settlement};
+use jetlane_core::domain::{Change, Frees, Lease, Outcome, Settlement};
 use jetlane_core::outbox::Announcer;
 use jetlane_core::store::{Ledger, StoreError};
 use tokio::time::{Instant, sleep, timeout};
@@ -36,7 +37,7 @@ pub(crate) struct Settler {
 }
 
 /// Where settlements go.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Desk {
     ledger: Ledger,
     announcer: Announcer,
@@ -72,30 +73,33 @@ impl Desk {
             Ok(settled) => return settled.into_iter().map(Ok).collect(),
             Err(error) => error,
         };
+        if settlements.len() == 1 || !error.is_refusal() {
+            return error.for_each_of(settlements.len()).into_iter().map(Err).collect();
+        }
         let mut answers = Vec::with_capacity(settlements.len());
-        if error.is_refusal() && settlements.len() > 1 {
-            for settlement in settlements {
-                let settled = self.settle_together(&[settlement]).await;
-                answers.push(settled.map(|settled| settled.contains(&true)));
-            }
-        } else {
-            let error = Arc::new(error);
-            answers
-                .resize_with(settlements.len(), || Err(StoreError::Together(Arc::clone(&error))));
+        for settlement in settlements {
+            let settled = self.settle_together(&[settlement]).await;
+            answers.push(settled.map(|settled| settled.contains(&true)));
         }
         answers
     }
 
     async fn settle_together(&self, settlements: &[Settlement]) -> Result<Vec<bool>, StoreError> {
         let change = self.ledger.settle(settlements.to_vec()).await?;
-        let mut settled = Vec::with_capacity(settlements.len());
-        for settlement in settlements {
-            let job_id = settlement.lease.job_id;
-            settled.push(change.events().any(|event| event.job_id == job_id));
-        }
+        let settled = are_settled(settlements, &change);
         self.announcer.announce(change).await;
         Ok(settled)
     }
+}
+
+/// Of which of the settlements the change tells. The job of another may be there too: with the
+/// attempt that came after.
+fn are_settled(settlements: &[Settlement], change: &Change) -> Vec<bool> {
+    let settled: HashSet<_> = change
+        .events()
+        .map(|event| Lease { job_id: event.job_id, attempt: event.attempt })
+        .collect();
+    settlements.iter().map(|settlement| settled.contains(&settlement.lease)).collect()
 }
 
 /// Settles an attempt and announces it; tries again until its lease ends, so
@@ -159,5 +163,43 @@ async fn settle_once(bench: &Workbench, settlement: Settlement) -> anyhow::Resul
             bench.announcer.announce(change).await;
             Ok(is_current)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use jetlane_core::domain::{Event, EventKind, JobId, JobState, LaneName, TenantName, Unsent};
+    use serde_json::Map;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn settlement(attempt: i32) -> Settlement {
+        Settlement {
+            lease: Lease { job_id: JobId(Uuid::nil()), attempt },
+            frees: Frees::Slot,
+            outcome: Outcome::Completed { result: None },
+            execution_time: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_was_superseded_is_told_from_the_one_after_it() {
+        let event = Event {
+            job_id: JobId(Uuid::nil()),
+            seq: 5,
+            kind: EventKind::Completed,
+            state: JobState::Completed,
+            attempt: 2,
+            timestamp: DateTime::UNIX_EPOCH,
+            lane: LaneName::default(),
+            tenant: TenantName::default(),
+            xid: 1,
+            details: Map::new(),
+        };
+        let change =
+            Change { unsent: vec![Unsent { outbox_id: 1, event: Some(event), ring: None }] };
+        assert_eq!(are_settled(&[settlement(1), settlement(2)], &change), [false, true]);
     }
 }
