@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -51,8 +52,8 @@ pub(crate) struct PaceArgs {
     #[arg(long, default_value = "10s", value_parser = span)]
     pub(crate) duration: Duration,
     /// How often both are measured, in turns
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    pub(crate) rounds: usize,
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub(crate) rounds: NonZeroUsize,
     #[command(flatten)]
     pub(crate) fleet: FleetArgs,
 }
@@ -64,11 +65,11 @@ pub(crate) struct SaturateArgs {
     #[arg(long, default_value = "10s", value_parser = span)]
     pub(crate) duration: Duration,
     /// How often both are measured, in turns
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    pub(crate) rounds: usize,
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub(crate) rounds: NonZeroUsize,
     /// How many connections submit, each one job after the other
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    pub(crate) clients: usize,
+    #[arg(long, value_name = "N", default_value = "128")]
+    pub(crate) clients: NonZeroUsize,
     #[command(flatten)]
     pub(crate) fleet: FleetArgs,
 }

@@ -14,7 +14,7 @@ use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType};
 use futures_util::StreamExt;
-use jetlane_devstack::{Data, Devstack, Settings};
+use jetlane_devstack::Devstack;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::sync::{Mutex, Notify, Semaphore};
@@ -238,14 +238,4 @@ impl Worker {
         message.ack().await.map_err(|error| anyhow::anyhow!(error))?;
         Ok(())
     }
-}
-
-/// Both servers, for the floor alone.
-///
-/// # Errors
-///
-/// If they do not start.
-pub(crate) async fn servers() -> anyhow::Result<Devstack> {
-    let settings = Settings::from_env()?.without_given();
-    Ok(Devstack::start(&settings, &Data::Temporary).await?)
 }

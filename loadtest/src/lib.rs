@@ -47,8 +47,6 @@ pub fn main() -> ExitCode {
         return jetlane::main();
     }
     let cli = Cli::parse();
-    // An error says that there is a provider already, and any will do.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -10,7 +10,7 @@ use crate::latency::Latency;
 use crate::pace::{Schedule, Stage};
 use crate::product;
 use crate::report::{JetlanePace, Pace, Report, Saturation};
-use crate::stack::{Fleet, Parts, Stack, Versions};
+use crate::stack::{Fleet, Parts, Stack, Versions, servers};
 use crate::usage::{Tree, Usage};
 
 /// What runs before anything is measured: caches are filled and connections made.
@@ -28,7 +28,7 @@ const CLIENTS: usize = 64;
 ///
 /// If something does not start, or a step fails.
 pub(crate) async fn floor(args: &FloorArgs, report: &mut Report) -> anyhow::Result<()> {
-    let servers = floor::servers().await?;
+    let servers = servers().await?;
     report.versions = Versions::of(&servers).await?;
     let floor = Floor::lay(&servers).await?;
     floor.flat_out(WARM_UP).await?;
@@ -55,7 +55,7 @@ pub(crate) async fn pace(args: &PaceArgs, report: &mut Report) -> anyhow::Result
         let mut bare = Latency::new();
         let mut total: Option<product::Run> = None;
         let mut usage = Parts::default();
-        for _ in 0..args.rounds {
+        for _ in 0..args.rounds.get() {
             bare.add(&floor.at(steady(*per_s, args.duration)).await?.latency);
             let before = stack.usage()?;
             let run = product::at(stack.apis()[0], steady(*per_s, args.duration), CLIENTS).await?;
@@ -80,11 +80,15 @@ pub(crate) async fn saturate(args: &SaturateArgs, report: &mut Report) -> anyhow
     let fleet = Fleet::from(args.fleet);
     let (stack, floor) = start(fleet, report).await?;
     let mut rounds = Vec::new();
-    for _ in 0..args.rounds {
+    for _ in 0..args.rounds.get() {
         let floor_per_s = per_s(&floor.flat_out(args.duration).await?);
         let before = (stack.usage()?, Tree::own_usage()?);
-        let run =
-            product::flat_out(stack.apis(), stack.database_url(), args.clients, args.duration);
+        let run = product::flat_out(
+            stack.apis(),
+            stack.database_url(),
+            args.clients.get(),
+            args.duration,
+        );
         let run = run.await?;
         let usage = stack.usage()?.since(before.0);
         let own = Tree::own_usage()?.since(before.1);
@@ -107,7 +111,7 @@ pub(crate) async fn saturate(args: &SaturateArgs, report: &mut Report) -> anyhow
     }
     // The round in the middle, whole: figures of different rounds do not belong together.
     rounds.sort_by(|a, b| a.completed_to_floor.total_cmp(&b.completed_to_floor));
-    report.saturation = rounds.into_iter().nth(args.rounds / 2);
+    report.saturation = rounds.into_iter().nth(args.rounds.get() / 2);
     stack.stop().await
 }
 

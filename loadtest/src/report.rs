@@ -56,12 +56,12 @@ pub(crate) struct JetlanePace {
     /// What it used, for all rounds.
     pub(crate) usage: Parts<Usage>,
     pub(crate) cpu_ms_per_job: f64,
-    /// Median of the floor, and median of `running`, as its multiple.
+    /// `running` as a multiple of the floor's time.
     pub(crate) p50_to_floor: f64,
     pub(crate) p99_to_floor: f64,
 }
 
-/// As much as it takes. Each figure is the median of the rounds.
+/// As much as it takes: the round in the middle, by `completed_to_floor`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Saturation {
     pub(crate) floor_per_s: f64,
