@@ -155,53 +155,53 @@ pub(super) async fn accept(
             WHERE idempotency_key IS NULL OR id IN (SELECT job_id FROM keyed)
             RETURNING *
         ),
-        event AS (
-            INSERT INTO job_events
-                (job_id, seq, kind, state, attempt, created_at, lane, tenant, xid, details)
+        accepted AS MATERIALIZED (
             SELECT
-                id, event_seq, state, state, attempt, created_at, lane, tenant, event_xid,
+                *,
+                CASE WHEN state = 'queued' AND NOT held_by_key THEN lane END AS ring,
                 jsonb_strip_nulls(jsonb_build_object(
                     'name', name,
                     'run_at', CASE WHEN state = 'scheduled' THEN run_at END,
                     'start_by', CASE WHEN state = 'queued' THEN start_by END,
                     'traceparent', traceparent
-                ))
+                )) AS details
             FROM written
-            RETURNING *
+        ),
+        event AS (
+            INSERT INTO job_events
+                (job_id, seq, kind, state, attempt, created_at, lane, tenant, xid, details)
+            SELECT id, event_seq, state, state, attempt, created_at, lane, tenant, event_xid,
+                   details
+            FROM accepted
         ),
         owed AS (
             INSERT INTO outbox (job_ids, seqs, rings, due_at)
             SELECT
                 array_agg(id ORDER BY id),
                 array_agg(event_seq ORDER BY id),
-                COALESCE(
-                    array_agg(DISTINCT lane) FILTER (WHERE state = 'queued' AND NOT held_by_key),
-                    '{}'
-                ),
+                COALESCE(array_agg(DISTINCT ring) FILTER (WHERE ring IS NOT NULL), '{}'),
                 ledger_now() + interval '1 s'
-            FROM written
+            FROM accepted
             HAVING count(*) > 0
             RETURNING id
         )
         SELECT
-            written.max_attempts,
+            accepted.max_attempts,
             owed.id AS "outbox_id!",
-            CASE WHEN written.state = 'queued' AND NOT written.held_by_key THEN written.lane END
-                AS ring,
-            event.job_id,
-            event.seq,
-            event.kind,
-            event.state,
-            event.attempt,
-            event.created_at,
-            event.lane,
-            event.tenant,
-            event.xid,
-            event.details
-        FROM written
-        JOIN event ON event.job_id = written.id
+            accepted.ring,
+            accepted.id AS job_id,
+            accepted.event_seq AS seq,
+            accepted.state AS kind,
+            accepted.state,
+            accepted.attempt,
+            accepted.created_at,
+            accepted.lane,
+            accepted.tenant,
+            accepted.event_xid AS xid,
+            accepted.details AS "details!"
+        FROM accepted
         CROSS JOIN owed
-        ORDER BY event.job_id
+        ORDER BY accepted.id
         "#,
         &asked.ids,
         &asked.tenants,

@@ -21,7 +21,6 @@ macro_rules! query_change {
                 SELECT id, event_seq, kind, state, attempt, ledger_now(), lane, tenant, event_xid,
                        details
                 FROM changed
-                RETURNING *
             ),
             owed AS (
                 INSERT INTO outbox (job_ids, seqs, rings, due_at)
@@ -37,20 +36,19 @@ macro_rules! query_change {
             SELECT
                 owed.id AS "outbox_id!",
                 changed.ring,
-                event.job_id,
-                event.seq,
-                event.kind,
-                event.state,
-                event.attempt,
-                event.created_at,
-                event.lane,
-                event.tenant,
-                event.xid,
-                event.details
-            FROM event
-            JOIN changed ON changed.id = event.job_id
+                changed.id AS "job_id!",
+                changed.event_seq AS "seq!",
+                changed.kind AS "kind!",
+                changed.state AS "state!",
+                changed.attempt AS "attempt!",
+                ledger_now() AS "created_at!",
+                changed.lane AS "lane!",
+                changed.tenant AS "tenant!",
+                changed.event_xid AS "xid!",
+                changed.details AS "details!"
+            FROM changed
             CROSS JOIN owed
-            ORDER BY event.job_id
+            ORDER BY changed.id
             "#
             $(, $argument)*
         )

@@ -148,43 +148,50 @@ pub(super) async fn claim(
             SELECT id, row_number() OVER (ORDER BY place, rank DESC, id) AS place
             FROM candidate
         ),
-        next AS (
-            SELECT id, place FROM numbered WHERE place <= (SELECT room FROM open)
+        next AS MATERIALIZED (
+            SELECT array_agg(id ORDER BY place) AS ids
+            FROM numbered
+            WHERE place <= (SELECT room FROM open)
         ),
         changed AS (
             UPDATE jobs
             SET state = 'running',
                 attempt = attempt + 1,
                 worker = $2,
-                gpu_id = ($5::int[])[next.place],
+                gpu_id = ($5::int[])[array_position((SELECT ids FROM next), id)],
                 lease_expires_at = ledger_now() + $6,
                 started_at = ledger_now(),
                 progress = NULL,
                 event_seq = event_seq + 1,
                 event_xid = GREATEST(event_xid, ledger_xid())
-            FROM next
-            WHERE jobs.id = next.id AND jobs.id = ANY(ARRAY(SELECT id FROM next))
-            RETURNING jobs.*, next.place
+            -- Not by a join, of which each row would look through all ids.
+            WHERE id = ANY((SELECT ids FROM next)::uuid[])
+            RETURNING *
         ),
         drained AS (
             UPDATE lane_buckets
-            SET tokens = bucket.tokens - (SELECT count(*) FROM next),
+            SET tokens = bucket.tokens - (SELECT COALESCE(cardinality(ids), 0) FROM next),
                 refilled_at = refilled_until(lane_buckets.refilled_at)
             FROM bucket
             WHERE lane = $1
         ),
+        claimed AS MATERIALIZED (
+            SELECT
+                *,
+                jsonb_strip_nulls(jsonb_build_object(
+                    'name', name,
+                    'worker', worker,
+                    'gpu_id', gpu_id,
+                    'traceparent', traceparent
+                )) AS details
+            FROM changed
+        ),
         event AS (
             INSERT INTO job_events
                 (job_id, seq, kind, state, attempt, created_at, lane, tenant, xid, details)
-            SELECT id, event_seq, state, state, attempt, ledger_now(), lane, tenant, event_xid,
-                   jsonb_strip_nulls(jsonb_build_object(
-                       'name', name,
-                       'worker', worker,
-                       'gpu_id', gpu_id,
-                       'traceparent', traceparent
-                   ))
-            FROM changed
-            RETURNING *
+            SELECT id, event_seq, state, state, attempt, started_at, lane, tenant, event_xid,
+                   details
+            FROM claimed
         ),
         owed AS (
             INSERT INTO outbox (job_ids, seqs, due_at)
@@ -226,7 +233,8 @@ pub(super) async fn claim(
                     ) / per_second
                     FROM bucket
                     CROSS JOIN LATERAL (
-                        SELECT bucket.tokens - (SELECT count(*) FROM next) AS tokens
+                        SELECT bucket.tokens - (SELECT COALESCE(cardinality(ids), 0) FROM next)
+                            AS tokens
                     ) AS left_over
                 ) AS next_start_s
         )
@@ -237,32 +245,28 @@ pub(super) async fn claim(
             sight.any_reserved AS "any_reserved!",
             sight.next_start_s,
             owed.id AS "outbox_id?",
-            changed.name AS "name?",
-            changed.tool AS "tool?",
-            changed.params AS "params?",
-            changed.gpu_id AS "gpu_id?",
-            changed.failures AS "failures?",
-            changed.max_attempts AS "max_attempts?",
-            changed.timeout_ms AS "timeout_ms?",
-            (SELECT retry FROM open) || changed.retry AS "retry?",
-            changed.concurrency_key IS NOT NULL AS "is_keyed?",
-            changed.traceparent AS "traceparent?",
-            event.job_id AS "job_id?",
-            event.seq AS "seq?",
-            event.kind AS "kind?",
-            event.state AS "state?",
-            event.attempt AS "attempt?",
-            event.created_at AS "created_at?",
-            event.tenant AS "tenant?",
-            event.xid AS "xid?",
-            event.details AS "details?"
+            claimed.name AS "name?",
+            claimed.tool AS "tool?",
+            claimed.params AS "params?",
+            claimed.gpu_id AS "gpu_id?",
+            claimed.failures AS "failures?",
+            claimed.max_attempts AS "max_attempts?",
+            claimed.timeout_ms AS "timeout_ms?",
+            (SELECT retry FROM open) || claimed.retry AS "retry?",
+            claimed.concurrency_key IS NOT NULL AS "is_keyed?",
+            claimed.traceparent AS "traceparent?",
+            claimed.id AS "job_id?",
+            claimed.event_seq AS "seq?",
+            claimed.state AS "kind?",
+            claimed.state AS "state?",
+            claimed.attempt AS "attempt?",
+            claimed.started_at AS "created_at?",
+            claimed.tenant AS "tenant?",
+            claimed.event_xid AS "xid?",
+            claimed.details AS "details?"
         FROM sight
-        LEFT JOIN (
-            changed
-            JOIN event ON event.job_id = changed.id
-            CROSS JOIN owed
-        ) ON true
-        ORDER BY changed.place
+        LEFT JOIN (claimed CROSS JOIN owed) ON true
+        ORDER BY array_position((SELECT ids FROM next), claimed.id)
         "#,
         claim.lane.as_str(),
         claim.worker.0,

@@ -74,6 +74,8 @@ pub fn connect_lazy(settings: &PoolSettings) -> Result<PgPool, StoreError> {
         // Planning takes longer than most of our statements do, and each has one
         // good plan whatever it is asked: none may rely on a parameter's value.
         ("plan_cache_mode", "force_generic_plan"),
+        // A plan that was made while a table was small is kept while it grows.
+        ("enable_seqscan", "off"),
     ]);
 
     let rested = settings.rested;

@@ -1,5 +1,6 @@
 //! Keeping leases, and the worker's heartbeat.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -58,26 +59,29 @@ pub(super) async fn renew(
     held: &[Held],
     lease: Duration,
 ) -> Result<Vec<Renewed>, StoreError> {
-    let ids: Vec<_> = held.iter().map(|held| held.lease.job_id.0).collect();
-    let attempts: Vec<_> = held.iter().map(|held| held.lease.attempt).collect();
-    let progress: Vec<_> = held.iter().map(|held| held.progress).collect();
+    let mut sorted: Vec<_> = held.iter().collect();
+    sorted.sort_by_key(|held| (held.lease.job_id.0, Reverse(held.lease.attempt)));
+    // An attempt of which there is a later one was taken away.
+    sorted.dedup_by_key(|held| held.lease.job_id);
+    let ids: Vec<_> = sorted.iter().map(|held| held.lease.job_id.0).collect();
+    let attempts: Vec<_> = sorted.iter().map(|held| held.lease.attempt).collect();
+    let progress: Vec<_> = sorted.iter().map(|held| held.progress).collect();
 
     let rows = sqlx::query!(
         r#"
         WITH locked AS MATERIALIZED (
             -- In the order in which settlements lock: else each could have what the other waits for.
-            SELECT id FROM jobs WHERE id = ANY($2) AND state = 'running' ORDER BY id FOR UPDATE
+            SELECT id FROM jobs WHERE id = ANY($2) ORDER BY id FOR UPDATE
         )
         UPDATE jobs
         SET lease_expires_at = ledger_now() + $5,
-            progress = COALESCE(held.progress, jobs.progress)
-        FROM unnest($2::uuid[], $3::int[], $4::real[]) AS held (id, attempt, progress)
-        JOIN locked ON locked.id = held.id
-        WHERE jobs.id = held.id
-          AND jobs.attempt = held.attempt
-          AND jobs.worker = $1
-          AND jobs.state = 'running'
-        RETURNING jobs.id, jobs.attempt, jobs.cancel_requested_at IS NOT NULL AS "is_cancel_requested!"
+            progress = COALESCE(($4::real[])[width_bucket(id, $2::uuid[])], progress)
+        WHERE id = ANY(ARRAY(SELECT id FROM locked))
+          AND attempt = ($3::int[])[width_bucket(id, $2::uuid[])]
+          AND worker = $1
+          -- That is, it runs; see settling for why this says so.
+          AND lease_expires_at IS NOT NULL
+        RETURNING id, attempt, cancel_requested_at IS NOT NULL AS "is_cancel_requested!"
         "#,
         worker.0,
         &ids,

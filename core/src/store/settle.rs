@@ -1,5 +1,7 @@
 //! Ending an attempt.
 
+use std::cmp::Reverse;
+
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
@@ -12,7 +14,7 @@ use crate::domain::{
     Change, EventKind, INLINE_RESULT_LIMIT, JobError, JobState, Outcome, Settlement,
 };
 
-/// Ends attempts, each as its settlement says.
+/// Ends attempts, each as its settlement says. Of several of one job the last attempt counts.
 ///
 /// An attempt that would be followed by another, of a job whose end was asked
 /// for meanwhile, cancels the job instead.
@@ -31,49 +33,58 @@ pub(super) async fn settle(
     let ends = Columns::of(settlements);
     let rows = query_change!(
         r#"
-        WITH asked AS (
-            SELECT *
-            FROM UNNEST(
-                $2::uuid[], $3::int[], $4::text[], $5::int[], $6::interval[], $7::jsonb[],
-                $8::jsonb[], $9::jsonb[]
-            ) AS asked (id, attempt, state, charge, retry_after, result, error, details)
-        ),
-        locked AS MATERIALIZED (
+        WITH locked AS MATERIALIZED (
             -- In the order in which renewals lock: else each could have what the other waits for.
-            SELECT id FROM jobs WHERE id = ANY($2) AND state = 'running' ORDER BY id FOR UPDATE
+            SELECT id FROM jobs WHERE id = ANY($2) ORDER BY id FOR UPDATE
         ),
         settled AS (
             UPDATE jobs
-            SET state = CASE
-                    WHEN cancel_requested_at IS NOT NULL AND asked.state IN ('scheduled', 'queued')
-                    THEN 'cancelled'
-                    ELSE asked.state
-                END,
-                failures = failures + asked.charge,
-                run_at = COALESCE(ledger_now() + asked.retry_after, run_at),
-                -- The lane's ageing may have changed while the job ran.
-                aged = CASE
-                    WHEN asked.state IN ('scheduled', 'queued')
-                    THEN aged(created_at, (SELECT ageing_s FROM lanes WHERE lanes.name = jobs.lane))
-                    ELSE aged
-                END,
-                result = asked.result,
-                error = COALESCE(asked.error, jobs.error),
-                progress = CASE WHEN asked.state = 'completed' THEN 1 ELSE progress END,
-                finished_at = CASE
-                    WHEN cancel_requested_at IS NOT NULL OR asked.state NOT IN ('scheduled', 'queued')
-                    THEN ledger_now()
-                END,
+            SET (state, failures, run_at, aged, result, error, progress, finished_at) = (
+                    SELECT
+                        CASE
+                            WHEN cancel_requested_at IS NOT NULL AND NOT asked.is_end
+                            THEN 'cancelled'
+                            ELSE asked.state
+                        END,
+                        failures + asked.charge,
+                        COALESCE(ledger_now() + asked.retry_after, run_at),
+                        -- The lane's ageing may have changed while the job ran.
+                        CASE
+                            WHEN asked.is_end THEN aged
+                            ELSE aged(
+                                created_at,
+                                (SELECT ageing_s FROM lanes WHERE lanes.name = jobs.lane)
+                            )
+                        END,
+                        asked.result,
+                        COALESCE(asked.error, jobs.error),
+                        CASE WHEN asked.state = 'completed' THEN 1 ELSE progress END,
+                        CASE
+                            WHEN cancel_requested_at IS NOT NULL OR asked.is_end
+                            THEN ledger_now()
+                        END
+                    -- By the place among the ids, which are sorted. A join may look through
+                    -- all settlements for each.
+                    FROM (SELECT width_bucket(jobs.id, $2::uuid[]) AS place) AS found
+                    CROSS JOIN LATERAL (
+                        SELECT
+                            ($4::text[])[place] AS state,
+                            ($4::text[])[place] NOT IN ('scheduled', 'queued') AS is_end,
+                            ($5::int[])[place] AS charge,
+                            ($6::interval[])[place] AS retry_after,
+                            ($7::jsonb[])[place] AS result,
+                            ($8::jsonb[])[place] AS error
+                    ) AS asked
+                ),
                 lease_expires_at = NULL,
                 event_seq = event_seq + 1,
                 event_xid = GREATEST(event_xid, ledger_xid())
-            FROM asked
-            JOIN locked ON locked.id = asked.id
-            WHERE jobs.id = asked.id
-              AND jobs.id = ANY($2)
-              AND jobs.attempt = asked.attempt
-              AND jobs.state = 'running'
-            RETURNING jobs.*, asked.details
+            WHERE id = ANY(ARRAY(SELECT id FROM locked))
+              AND attempt = ($3::int[])[width_bucket(id, $2::uuid[])]
+              -- That is, it runs. By its state, the index of all that run could be taken, and
+              -- that has all that ran of late.
+              AND lease_expires_at IS NOT NULL
+            RETURNING *, ($9::jsonb[])[width_bucket(id, $2::uuid[])] AS details
         ),
         changed AS (
             SELECT
@@ -120,9 +131,15 @@ struct Columns {
 }
 
 impl Columns {
+    /// Sorted by job, each of them once: an attempt of which there is a later one is superseded.
     fn of(settlements: &[Settlement]) -> Self {
+        let mut sorted: Vec<_> = settlements.iter().collect();
+        sorted.sort_by_key(|settlement| {
+            (settlement.lease.job_id.0, Reverse(settlement.lease.attempt))
+        });
+        sorted.dedup_by_key(|settlement| settlement.lease.job_id);
         let mut columns = Self::default();
-        for settlement in settlements {
+        for settlement in sorted {
             let end = End::of(settlement);
             columns.ids.push(settlement.lease.job_id.0);
             columns.attempts.push(settlement.lease.attempt);
