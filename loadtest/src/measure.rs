@@ -105,6 +105,7 @@ pub(crate) async fn saturate(args: &SaturateArgs, report: &mut Report) -> anyhow
                 nats: per_job(usage.nats.cpu_s),
             },
             cpu_ms_per_job_in_all: per_job(usage.cpu_s()),
+            transactions_per_job: jobs(run.transactions) / jobs(run.jobs),
             generator_cpu_ms_per_job: per_job(own.cpu_s),
             completed_to_floor: run.completed_per_s / floor_per_s,
         });

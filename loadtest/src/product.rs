@@ -225,9 +225,14 @@ pub(crate) struct FlatOut {
     /// Jobs completed per second, all that was accepted included.
     pub(crate) completed_per_s: f64,
     pub(crate) jobs: u64,
+    /// Of the ledger, those that were rolled back included.
+    pub(crate) transactions: u64,
     /// From request to answer.
     pub(crate) accept: Summary,
 }
+
+/// How often the ledger is asked whether all is done: seldom, since it counts each time.
+const COUNT_PERIOD: Duration = Duration::from_millis(100);
 
 /// Submits jobs on `clients` connections, each as fast as it is answered, for `span`; then waits
 /// until all of them have completed, by the ledger.
@@ -243,6 +248,7 @@ pub(crate) async fn flat_out(
 ) -> anyhow::Result<FlatOut> {
     let mut ledger = PgConnection::connect(database_url).await?;
     let before = completed(&mut ledger).await?;
+    let transactions_before = transactions(&mut ledger).await?;
     let mut tasks = JoinSet::new();
     let began = Instant::now();
     for n in 0..clients {
@@ -268,7 +274,7 @@ pub(crate) async fn flat_out(
     let deadline = Instant::now() + LIMIT;
     while completed(&mut ledger).await? - before < accept.count {
         ensure!(Instant::now() < deadline, "not all jobs were completed within {LIMIT:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(COUNT_PERIOD).await;
     }
     let took = began.elapsed();
     #[expect(clippy::cast_precision_loss, reason = "a count of jobs of some minutes")]
@@ -277,12 +283,21 @@ pub(crate) async fn flat_out(
         accepted_per_s: jobs / submitting.as_secs_f64(),
         completed_per_s: jobs / took.as_secs_f64(),
         jobs: accept.count,
+        transactions: transactions(&mut ledger).await? - transactions_before,
         accept,
     })
 }
 
 async fn completed(ledger: &mut PgConnection) -> anyhow::Result<u64> {
     let sql = "SELECT count(*) FROM jobs WHERE state = 'completed'";
+    let count: i64 = sqlx::query_scalar(sql).fetch_one(ledger).await?;
+    Ok(u64::try_from(count)?)
+}
+
+/// As far as the server has counted them: it does so every second.
+async fn transactions(ledger: &mut PgConnection) -> anyhow::Result<u64> {
+    let sql = "SELECT xact_commit + xact_rollback FROM pg_stat_database \
+               WHERE datname = current_database()";
     let count: i64 = sqlx::query_scalar(sql).fetch_one(ledger).await?;
     Ok(u64::try_from(count)?)
 }
