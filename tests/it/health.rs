@@ -86,17 +86,7 @@ async fn an_edge_without_a_free_connection_asks_to_come_back_later() {
 
     let path = format!("/jobs/{id}");
     let (changed, refused) = tokio::join!(app.ask("PUT", &path, json!({ "name": "y" })), async {
-        app.eventually("the change waits for the row", async || {
-            let waiting: bool = sqlx::query_scalar(
-                "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
-                     AND datname = current_database())",
-            )
-            .fetch_one(&app.ledger)
-            .await
-            .unwrap();
-            waiting.then_some(())
-        })
-        .await;
+        app.until_blocked(1).await;
         let refused = app.ask("POST", "/jobs", json!({ "name": "too much" })).await;
         locking.rollback().await.unwrap();
         refused

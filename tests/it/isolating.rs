@@ -135,3 +135,31 @@ async fn a_worker_takes_over_what_another_makes_room_for_as_soon_as_it_runs_noth
 
     until_attempt(&app, &suspect, 1).await;
 }
+
+#[tokio::test]
+async fn it_takes_over_too_if_its_last_attempt_ended_while_it_was_claiming() {
+    let mut app = TestApp::start().without_sweep().workers(1).slots(2).await;
+    let (_, suspect) = given_room_is_made(&app).await;
+    let other = app.submit(long("other")).await;
+    app.start_worker(&[]).await;
+    app.until_state(&other, "running").await;
+    app.eventually("every bell is answered", async || {
+        let streams = app.streams().await;
+        (streams["WORK"]["state"]["messages"] == 0).then_some(())
+    })
+    .await;
+    // Claims of a lane whose starts are limited take turns.
+    let rate = json!({ "rate": { "per_second": 1000, "burst": 1000 } });
+    app.ask("PATCH", "/lanes/default", rate).await.expect(200);
+    let mut turn = app.ledger.begin().await.unwrap();
+    sqlx::query("SELECT FROM lane_buckets FOR UPDATE").execute(&mut *turn).await.unwrap();
+    let third = app.submit(json!({ "name": "third" })).await;
+    app.until_blocked(1).await;
+    app.cancel(&third).await.expect(200);
+
+    app.stop_job(&other).await;
+    app.until_state(&other, "cancelled").await;
+    turn.rollback().await.unwrap();
+
+    until_attempt(&app, &suspect, 1).await;
+}

@@ -134,17 +134,7 @@ async fn what_a_client_that_hung_up_had_asked_for_is_told_all_the_same() {
         body.len()
     );
     client.write_all(request.as_bytes()).await.unwrap();
-    app.eventually("the ledger is asked", async || {
-        let waiting: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM pg_stat_activity
-             WHERE datname = current_database() AND wait_event_type = 'Lock'",
-        )
-        .fetch_one(&app.ledger)
-        .await
-        .unwrap();
-        (waiting > 0).then_some(())
-    })
-    .await;
+    app.until_blocked(1).await;
 
     drop(client);
     lock.rollback().await.unwrap();

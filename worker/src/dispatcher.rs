@@ -207,10 +207,11 @@ impl Dispatcher {
     /// that no claim answered are given back.
     async fn fill_slots(&mut self, drain: &CancellationToken) {
         self.not_before.take_if(|not_before| *not_before <= Instant::now());
-        if self.slots.all_free() {
-            self.look_where_to_take_over();
-        }
         while self.not_before.is_none() && !drain.is_cancelled() {
+            // The last attempt may have ended during a claim.
+            if self.slots.all_free() {
+                self.look_where_to_take_over();
+            }
             if let Some(isolating) = self.isolating {
                 self.isolate(isolating).await;
                 self.slots.collect();

@@ -72,6 +72,21 @@ impl TestApp {
         .await;
     }
 
+    /// Waits until so many statements wait for a lock, or more.
+    pub(crate) async fn until_blocked(&self, statements: i64) {
+        self.eventually(&format!("{statements} statements wait for locks"), async || {
+            let blocked: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            )
+            .fetch_one(&self.ledger)
+            .await
+            .unwrap();
+            (blocked >= statements).then_some(())
+        })
+        .await;
+    }
+
     /// Makes a lane that no worker serves.
     pub(crate) async fn given_lane(&self, name: &str) {
         self.sql(&format!("INSERT INTO lanes (name) VALUES ('{name}') ON CONFLICT DO NOTHING"))
