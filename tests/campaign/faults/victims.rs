@@ -27,7 +27,7 @@ pub(super) fn any<'a>(members: &'a [Member], rng: &mut StdRng) -> &'a Member {
     &members[rng.random_range(0..members.len())]
 }
 
-/// Waits until the worker has just begun an attempt that takes long, which it
+/// Waits until the worker is a moment into an attempt that takes long, which it
 /// is given for the purpose. Without one, it is hit all the same.
 pub(super) async fn until_busy(ground: &Ground, worker: &Member, millis: Range<u64>) {
     let Some(id) = worker_id(worker) else { return };
@@ -41,7 +41,7 @@ pub(super) async fn until_busy(ground: &Ground, worker: &Member, millis: Range<u
         }
         let round = Instant::now() + Duration::from_secs(2);
         while Instant::now() < round {
-            if has_just_begun(&ground.world.ledger, id).await.unwrap_or(false) {
+            if is_into_one(&ground.world.ledger, id).await.unwrap_or(false) {
                 return;
             }
             sleep(POLL).await;
@@ -57,23 +57,28 @@ pub(super) struct Running {
     pub(super) name: String,
 }
 
-/// What the ledger says that the worker runs, the latest begun first.
+/// What the ledger says that the worker runs, what takes longest last.
 pub(super) async fn running(ground: &Ground, worker: &Member) -> Vec<Running> {
     let Some(id) = worker_id(worker) else { return Vec::new() };
     let jobs = sqlx::query_as(
-        "SELECT id, name FROM jobs WHERE state = 'running' AND worker = $1 ORDER BY started_at DESC",
+        "SELECT id, name
+         FROM jobs
+         WHERE state = 'running' AND worker = $1
+         ORDER BY (params->>'duration_ms')::int",
     );
     jobs.bind(id).fetch_all(&ground.world.ledger).await.unwrap_or_default()
 }
 
-async fn has_just_begun(ledger: &PgPool, worker: Uuid) -> Result<bool, sqlx::Error> {
+/// Whether the worker runs an attempt that takes long and began a moment ago: not
+/// so shortly that it knows only of the claim, and would begin after a freeze.
+async fn is_into_one(ledger: &PgPool, worker: Uuid) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
         "SELECT EXISTS (
             SELECT FROM jobs
             WHERE state = 'running'
               AND worker = $1
               AND (params->>'duration_ms')::int >= 1000
-              AND ledger_now() - started_at < interval '300 ms'
+              AND ledger_now() - started_at BETWEEN interval '100 ms' AND interval '400 ms'
         )",
     )
     .bind(worker)

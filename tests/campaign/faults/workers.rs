@@ -70,8 +70,9 @@ const LONG: Range<u64> = 1_200..1_500;
 const UNTIL_TAKEN: Range<u64> = 4_000..5_000;
 
 /// How many of a frozen worker's jobs are cancelled meanwhile, half of them at
-/// most: whoever finds the worker dead ends them at once, in the place of the
-/// attempt that it still has. The others run elsewhere when it thaws.
+/// most, and those that take least: whoever finds the worker dead ends them at once,
+/// in the place of the attempt that it still has. The others run elsewhere when it
+/// thaws, and what takes long still does.
 const CANCELLED: usize = 2;
 
 /// SIGSTOP of a worker that runs attempts, for longer than it may be silent.
