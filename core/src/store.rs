@@ -23,6 +23,7 @@ mod find;
 mod isolate;
 mod keys;
 mod lanes;
+mod latest;
 mod ledger;
 mod list;
 mod migrate;

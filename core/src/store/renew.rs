@@ -1,12 +1,12 @@
 //! Keeping leases, and the worker's heartbeat.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
 use sqlx::PgConnection;
 
 use super::StoreError;
 use super::claim::interval;
+use super::latest::latest;
 use crate::domain::{JobId, Lease, WorkerId};
 
 /// An attempt that a worker says it is running.
@@ -59,13 +59,10 @@ pub(super) async fn renew(
     held: &[Held],
     lease: Duration,
 ) -> Result<Vec<Renewed>, StoreError> {
-    let mut sorted: Vec<_> = held.iter().collect();
-    sorted.sort_by_key(|held| (held.lease.job_id.0, Reverse(held.lease.attempt)));
-    // An attempt of which there is a later one was taken away.
-    sorted.dedup_by_key(|held| held.lease.job_id);
-    let ids: Vec<_> = sorted.iter().map(|held| held.lease.job_id.0).collect();
-    let attempts: Vec<_> = sorted.iter().map(|held| held.lease.attempt).collect();
-    let progress: Vec<_> = sorted.iter().map(|held| held.progress).collect();
+    let held = latest(held, |held| held.lease);
+    let ids: Vec<_> = held.iter().map(|held| held.lease.job_id.0).collect();
+    let attempts: Vec<_> = held.iter().map(|held| held.lease.attempt).collect();
+    let progress: Vec<_> = held.iter().map(|held| held.progress).collect();
 
     let rows = sqlx::query!(
         r#"

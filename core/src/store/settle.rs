@@ -1,7 +1,5 @@
 //! Ending an attempt.
 
-use std::cmp::Reverse;
-
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
@@ -10,6 +8,7 @@ use uuid::Uuid;
 use super::StoreError;
 use super::change::change;
 use super::claim::interval;
+use super::latest::latest;
 use crate::domain::{
     Change, EventKind, INLINE_RESULT_LIMIT, JobError, JobState, Outcome, Settlement,
 };
@@ -131,15 +130,9 @@ struct Columns {
 }
 
 impl Columns {
-    /// Sorted by job, each of them once: an attempt of which there is a later one is superseded.
     fn of(settlements: &[Settlement]) -> Self {
-        let mut sorted: Vec<_> = settlements.iter().collect();
-        sorted.sort_by_key(|settlement| {
-            (settlement.lease.job_id.0, Reverse(settlement.lease.attempt))
-        });
-        sorted.dedup_by_key(|settlement| settlement.lease.job_id);
         let mut columns = Self::default();
-        for settlement in sorted {
+        for settlement in latest(settlements, |settlement| settlement.lease) {
             let end = End::of(settlement);
             columns.ids.push(settlement.lease.job_id.0);
             columns.attempts.push(settlement.lease.attempt);

@@ -24,6 +24,23 @@ async fn a_renewal_keeps_what_is_held_and_tells_what_is_not() {
 }
 
 #[tokio::test]
+async fn of_two_attempts_of_one_job_the_earlier_was_taken_away() {
+    let given = given_a_ledger().await;
+    let worker = a_worker();
+    let id = given.accept(job("again")).await;
+    let first = given.claim(worker, 1).await.remove(0);
+    drop(given.settle(&first, Outcome::Released).await);
+    let second = given.claim(worker, 1).await.remove(0);
+    let held = [(first.lease, 0.9), (second.lease, 0.1), (first.lease, 0.8)]
+        .map(|(lease, progress)| Held { lease, progress: Some(progress) });
+
+    let renewed = given.ledger.renew(worker, &held, LEASE).await.unwrap();
+
+    assert_eq!(renewed, [Renewed { lease: second.lease, is_cancel_requested: false }]);
+    assert_eq!(given.find(id).await.progress, Some(0.1));
+}
+
+#[tokio::test]
 async fn a_renewal_tells_that_the_end_was_asked_for() {
     let given = given_a_ledger().await;
     let worker = a_worker();

@@ -176,6 +176,27 @@ async fn attempts_settled_together_fare_each_for_itself() {
     assert_eq!(given.find(ids[2]).await.failures, 1);
 }
 
+#[tokio::test]
+async fn of_two_attempts_of_one_job_settled_together_the_later_counts() {
+    let given = given_a_ledger().await;
+    let id = given.accept(job("again")).await;
+    let first = given.claim(a_worker(), 1).await.remove(0);
+    drop(given.settle(&first, Outcome::Released).await);
+    let second = given.claim(a_worker(), 1).await.remove(0);
+    let brings = |n| Outcome::Completed { result: Some(json!(n)) };
+    let settlements = vec![
+        settlement(&first, brings(1)),
+        settlement(&second, brings(2)),
+        settlement(&first, brings(1)),
+    ];
+
+    let change = given.ledger.settle(settlements).await.unwrap();
+
+    let told: Vec<_> = change.events().map(|event| (event.job_id, event.attempt)).collect();
+    assert_eq!(told, [(id, 2)]);
+    assert_eq!(given.find(id).await.result, Some(json!(2)));
+}
+
 /// Each locks many of the same rows.
 #[tokio::test]
 async fn settlements_and_renewals_do_not_wait_for_each_other() {
