@@ -1,12 +1,17 @@
 //! Doing together what was asked for while the work before was under way.
 //!
-//! There are no timers: who asks while nothing is under way is served at once and alone. The busier
-//! it gets, the more are served by one statement, one flush and one answer.
+//! Nothing waits for company: who asks while nothing is under way is served at once and alone. The
+//! busier it gets, the more are served by one statement, one flush and one answer.
 
 use std::mem;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+/// What takes longer may be stuck: the next batch waits for it no more.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How much is done at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +20,8 @@ pub struct Limits {
     pub waiting: usize,
     /// So many go into one batch, at most.
     pub batch: usize,
-    /// So many batches are under way at a time, at most.
+    /// So many batches are under way at a time, at most; more than one only if those before it
+    /// take unusually long.
     pub under_way: usize,
 }
 
@@ -87,24 +93,34 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
         F: Future<Output = Vec<R>> + Send + 'static,
     {
         let mut under_way = JoinSet::new();
+        let mut latest: Option<(AbortHandle, Instant)> = None;
         let mut asked = Vec::new();
         loop {
-            while under_way.len() >= self.limits.under_way {
-                under_way.join_next().await;
+            while let Some((batch, began)) = &latest {
+                while under_way.try_join_next().is_some() {}
+                let is_room = under_way.len() < self.limits.under_way;
+                if is_room && batch.is_finished() {
+                    break;
+                }
+                tokio::select! {
+                    biased;
+                    _ = under_way.join_next() => {}
+                    () = sleep_until(*began + PATIENCE), if is_room => break,
+                }
             }
-            while under_way.try_join_next().is_some() {}
             if self.asked.recv_many(&mut asked, self.limits.batch).await == 0 {
                 break;
             }
             let (items, answers): (Vec<_>, Vec<_>) =
                 mem::take(&mut asked).into_iter().map(|asked| (asked.item, asked.answer)).unzip();
             let done = work(items);
-            under_way.spawn(async move {
+            let batch = under_way.spawn(async move {
                 for (answer, result) in answers.into_iter().zip(done.await) {
                     // Whoever asked may have gone.
                     let _ = answer.send(result);
                 }
             });
+            latest = Some((batch, Instant::now()));
         }
         while under_way.join_next().await.is_some() {}
     }
@@ -116,10 +132,14 @@ mod tests {
 
     use futures_util::future::join_all;
     use tokio::sync::Semaphore;
+    use tokio::time::sleep;
 
     use super::*;
 
     const LIMITS: Limits = Limits { waiting: 100, batch: 10, under_way: 1 };
+
+    /// Work on this never ends.
+    const STUCK: u32 = 1_000;
 
     /// Work that waits until it is let go on, and notes what came together.
     #[derive(Clone, Debug)]
@@ -140,6 +160,9 @@ mod tests {
 
         async fn double(self, items: Vec<u32>) -> Vec<u32> {
             self.batches.lock().unwrap().push(items.clone());
+            if items.contains(&STUCK) {
+                std::future::pending::<()>().await;
+            }
             self.go_on.acquire().await.unwrap().forget();
             items.into_iter().map(|item| item * 2).collect()
         }
@@ -180,20 +203,39 @@ mod tests {
         assert!(work.seen().iter().all(|batch| batch.len() <= LIMITS.batch), "{:?}", work.seen());
     }
 
-    #[tokio::test]
-    async fn several_batches_are_under_way_if_they_may() {
-        let (work, batches, _tasks) = Work::begin(Limits { batch: 1, under_way: 2, ..LIMITS });
-        let asking = join_all([1, 2, 3].map(|item| batches.ask(item)));
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_long_is_waited_for_no_more_while_another_may_be_under_way() {
+        let (work, batches, _tasks) = Work::begin(Limits { batch: 1, under_way: 3, ..LIMITS });
+        let asking = join_all([1, 2, 3, 4].map(|item| batches.ask(item)));
         let watching = async {
-            work.until_seen(2).await;
-            for _ in 0..10 {
-                tokio::task::yield_now().await;
+            sleep(PATIENCE / 2).await;
+            for count in 1..=3 {
+                assert_eq!(work.seen().len(), count);
+                sleep(PATIENCE).await;
             }
-            assert_eq!(work.seen().len(), 2, "the third waits");
-            work.go_on.add_permits(3);
+            sleep(PATIENCE * 10).await;
+            assert_eq!(work.seen().len(), 3, "the fourth waits");
+            work.go_on.add_permits(4);
         };
         let (answers, ()) = tokio::join!(asking, watching);
-        assert_eq!(answers, [Ok(2), Ok(4), Ok(6)]);
+        assert_eq!(answers, [Ok(2), Ok(4), Ok(6), Ok(8)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beside_one_that_is_stuck_others_follow_each_other_at_once() {
+        let (work, batches, _tasks) = Work::begin(Limits { under_way: 2, ..LIMITS });
+        let mut stuck = Box::pin(batches.ask(STUCK));
+        assert!(futures_util::poll!(&mut stuck).is_pending());
+        work.until_seen(1).await;
+        work.go_on.add_permits(10);
+        batches.ask(1).await.unwrap();
+
+        let began = Instant::now();
+        for item in 2..10 {
+            batches.ask(item).await.unwrap();
+        }
+
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test]

@@ -71,8 +71,7 @@ pub(crate) struct Saturation {
     /// Of the product and its servers, in milliseconds per job.
     pub(crate) cpu_ms_per_job: Parts<f64>,
     pub(crate) cpu_ms_per_job_in_all: f64,
-    /// Of the ledger: below 1, jobs shared them.
-    #[serde(default)]
+    /// That wrote to the ledger: below 3, jobs shared them.
     pub(crate) transactions_per_job: f64,
     /// Of the generator.
     pub(crate) generator_cpu_ms_per_job: f64,

@@ -66,7 +66,7 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
                 cpu.nats,
                 found.generator_cpu_ms_per_job
             )?;
-            writeln!(out, "  transactions per job: {:.2}", found.transactions_per_job)?;
+            writeln!(out, "  transactions per job that wrote: {:.2}", found.transactions_per_job)?;
         }
     }
     Ok(())

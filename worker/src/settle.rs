@@ -22,8 +22,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// So many go into one statement at most: the rows stay locked for as long.
 const BATCH: usize = 200;
 
-/// So many statements are under way at once.
-const UNDER_WAY: usize = 2;
+/// So many statements are under way at once, if some take long.
+const UNDER_WAY: usize = 3;
 
 /// Settlements that wait to be written together. The answer says whether the
 /// attempt was the current one.
