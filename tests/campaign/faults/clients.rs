@@ -21,6 +21,10 @@ const STORM: usize = 300;
 /// How often another client comes that hangs up.
 const HANG_UP_PERIOD: Duration = Duration::from_millis(20);
 
+/// So many more come with it whose jobs nobody would accept: nothing is to be run for them, so that
+/// many can hang up, some of them at each step of a transaction.
+const HOPELESS: usize = 3;
+
 /// The longest that a client waits before it hangs up, in milliseconds.
 const LONGEST_WAIT: u64 = 50;
 
@@ -85,11 +89,19 @@ impl Fault for HangUps {
             let mut calls = JoinSet::new();
             while stop.run_until_cancelled(ticks.tick()).await.is_some() {
                 while calls.try_join_next().is_some() {}
-                let after = Duration::from_millis(rng.random_range(0..LONGEST_WAIT));
-                let (clients, count) = (Arc::clone(&clients), Arc::clone(&count));
-                calls.spawn(async move {
-                    count.fetch_add(u64::from(clients.hang_up(after).await), Ordering::Relaxed);
-                });
+                for n in 0..=HOPELESS {
+                    let after = Duration::from_millis(rng.random_range(0..LONGEST_WAIT));
+                    let (clients, count) = (Arc::clone(&clients), Arc::clone(&count));
+                    let mut rng = StdRng::seed_from_u64(rng.random());
+                    calls.spawn(async move {
+                        let hung_up = if n == 0 {
+                            clients.hang_up(after).await
+                        } else {
+                            clients.hang_up_hopelessly(after, &mut rng).await
+                        };
+                        count.fetch_add(u64::from(hung_up), Ordering::Relaxed);
+                    });
+                }
             }
             // Whoever has a key asks again until there is an answer.
             calls.join_all().await;

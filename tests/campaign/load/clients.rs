@@ -19,7 +19,7 @@ use crate::args::Switch;
 use crate::chance::{Use, chance};
 use crate::history::{History, Phase, Standing};
 use crate::violations::{Invariant, Violation};
-use crate::world::World;
+use crate::world::{TENANTS, World};
 
 /// A submit with a key is tried again for so long.
 pub(super) const KEYED_LIMIT: Duration = Duration::from_secs(90);
@@ -135,6 +135,26 @@ impl Clients {
             self.submit(&plan, &mut rng).await;
         }
         tried.is_err()
+    }
+
+    /// Submits a job for a lane that is not there, and hangs up after a moment if there was no answer
+    /// by then. It has a key: such jobs have a transaction of their own.
+    pub(crate) async fn hang_up_hopelessly(&self, after: Duration, rng: &mut StdRng) -> bool {
+        let call = Call {
+            method: Method::POST,
+            url: format!("{}/jobs", self.any_edge(rng)),
+            tenant: TENANTS[0],
+            idempotency_key: None,
+            body: Some(json!({ "name": "hopeless", "lane": "nowhere", "concurrency_key": "x" })),
+        };
+        match timeout(after, call.send(&self.http)).await {
+            Ok(Heard::Answer { status, body, .. }) if status < 400 => {
+                let what = format!("a job for a lane that is not there: {status} {body}");
+                self.blame(Invariant::Api, what);
+                false
+            }
+            heard => heard.is_err(),
+        }
     }
 
     /// Submits until there is an answer, or once if there is no key.
