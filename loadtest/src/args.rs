@@ -1,23 +1,53 @@
 //! What can be typed.
 
+use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
 
+use crate::budgets::Budgets;
+use crate::load::Weighted;
 use crate::stack::Fleet;
 
 /// Puts Jetlane under load and says how fast it is, beside what the same durable steps cost with
 /// bare clients.
+///
+/// Without a command, users do what SCENARIO says at a rate, whether or not those before were
+/// served.
 #[derive(Debug, Parser)]
-#[command(name = "loadtest", version, max_term_width = 100)]
+#[command(name = "loadtest", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     /// Print the report as JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// What a run may not exceed: a file, or `none`; our own if not given
+    #[arg(long, value_name = "FILE", global = true)]
+    budgets: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
 
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
+}
+
+impl Cli {
+    /// What the run may not exceed.
+    ///
+    /// # Errors
+    ///
+    /// If a file was named that is none of budgets.
+    pub(crate) fn budgets(&self) -> anyhow::Result<Budgets> {
+        match &self.budgets {
+            Some(file) if file.as_os_str() == "none" => Ok(Budgets::default()),
+            Some(file) => Budgets::read(file),
+            None => Budgets::ours(),
+        }
+    }
 }
 
 /// The commands.
@@ -29,6 +59,84 @@ pub(crate) enum Command {
     Pace(PaceArgs),
     /// Submit as many jobs as it takes
     Saturate(SaturateArgs),
+    /// Say how two runs differ, and how sure that is
+    Compare(CompareArgs),
+}
+
+/// The arguments of a load.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LoadArgs {
+    /// Where, such as <https://staging.example>; brings up servers, an edge and a worker if not given
+    #[arg(long, value_name = "URL")]
+    pub(crate) host: Option<Url>,
+    /// What lets users in
+    #[arg(long, value_name = "KEY", env = "JETLANE_API_KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<String>,
+    /// What users do, and how often it comes among the others: `submit`, `submit_and_follow`, `batch`,
+    /// `poll`, `watch`
+    #[arg(
+        long,
+        value_name = "KIND[=WEIGHT]",
+        value_delimiter = ',',
+        default_value = "submit=6,submit_and_follow=2,batch=1,poll=3"
+    )]
+    pub(crate) scenario: Vec<Weighted>,
+    /// Arrivals of users per second
+    #[arg(long, value_name = "N", default_value = "20", value_parser = rate)]
+    pub(crate) rate: f64,
+    /// How arrivals come
+    #[arg(long, value_enum, default_value_t = Shape::Steady)]
+    pub(crate) shape: Shape,
+    /// How long arrivals come
+    #[arg(long, default_value = "30s", value_parser = span)]
+    pub(crate) duration: Duration,
+    /// How many users there are: too few cannot keep the rate
+    #[arg(long, value_name = "N", default_value = "64")]
+    pub(crate) users: NonZeroUsize,
+    /// How many watch all that happens
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) watchers: NonZeroUsize,
+    /// Where to write report.html, report.json and goose.html
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) fleet: FleetArgs,
+}
+
+/// How arrivals come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Shape {
+    /// The same rate all the time.
+    Steady,
+    /// From nothing to the rate.
+    Ramp,
+    /// All of five seconds within half a second.
+    Bursts,
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Steady => "steady",
+            Self::Ramp => "ramp",
+            Self::Bursts => "bursts",
+        })
+    }
+}
+
+/// The arguments of `compare`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// A report in JSON
+    #[arg(value_name = "BEFORE")]
+    pub(crate) before: PathBuf,
+    /// Another, of the same command
+    #[arg(value_name = "AFTER")]
+    pub(crate) after: PathBuf,
+    /// By how many percent a figure may be worse
+    #[arg(long, value_name = "PERCENT", default_value = "10")]
+    pub(crate) tolerance: f64,
 }
 
 /// The arguments of `floor`.

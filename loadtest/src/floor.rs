@@ -95,7 +95,8 @@ impl Floor {
     ///
     /// If a step fails, or what was begun does not end.
     pub(crate) async fn at(&self, schedule: Schedule) -> anyhow::Result<Chains> {
-        let arrivals = Arrivals::begin(schedule);
+        let arrivals = Arrivals::new(schedule);
+        arrivals.begin();
         self.run(move || {
             let arrivals = Arc::clone(&arrivals);
             async move { arrivals.next().await.map(|arrival| arrival.due) }

@@ -11,6 +11,12 @@ const DIGITS: u8 = 3;
 /// Nothing that is measured takes longer; what does counts as this.
 const LONGEST: Duration = Duration::from_mins(10);
 
+/// A curve has so many points for each halving of what is left.
+const TICKS: u32 = 4;
+
+/// Where a curve ends.
+const LAST_QUANTILE: f64 = 0.9999;
+
 /// Times to the microsecond, with all their percentiles.
 #[derive(Clone, Debug)]
 pub(crate) struct Latency(Histogram<u64>);
@@ -30,10 +36,30 @@ impl Latency {
         self.0.saturating_record(micros(time));
     }
 
+    /// Adds one time, so often.
+    pub(crate) fn record_many(&mut self, time: Duration, count: u64) {
+        self.0.saturating_record_n(micros(time), count);
+    }
+
+    /// How many times were added.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
     /// Adds all of another.
     pub(crate) fn add(&mut self, other: &Self) {
         // Both have the same bounds.
         let _ = self.0.add(&other.0);
+    }
+
+    /// What it comes to, with its curve.
+    pub(crate) fn distribution(&self) -> Distribution {
+        let points = self.0.iter_quantiles(TICKS);
+        let curve = points
+            .map(|point| (point.quantile_iterated_to(), ms(point.value_iterated_to())))
+            .take_while(|(quantile, _)| *quantile <= LAST_QUANTILE)
+            .collect();
+        Distribution { summary: self.summary(), curve }
     }
 
     /// What it comes to.
@@ -50,6 +76,15 @@ impl Latency {
             max_ms: ms(self.0.max()),
         }
     }
+}
+
+/// A distribution of times, to be drawn.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Distribution {
+    #[serde(flatten)]
+    pub(crate) summary: Summary,
+    /// Points of its curve, each a quantile and its time in milliseconds, denser towards 1.
+    pub(crate) curve: Vec<(f64, f64)>,
 }
 
 /// The figures of a distribution of times.
@@ -89,6 +124,19 @@ mod tests {
         assert!((summary.p50_ms - 5.0).abs() < 0.02, "{summary:?}");
         assert!((summary.p99_ms - 9.9).abs() < 0.02, "{summary:?}");
         assert!((summary.mean_ms - 5.005).abs() < 0.02, "{summary:?}");
+    }
+
+    #[test]
+    fn a_curve_rises_to_the_last_of_ten_thousand() {
+        let mut latency = Latency::new();
+        for n in 1..=20_000 {
+            latency.record(Duration::from_micros(n));
+        }
+        let curve = latency.distribution().curve;
+        assert!(curve.is_sorted(), "{curve:?}");
+        let (quantile, ms) = *curve.last().unwrap();
+        assert!(quantile > 0.999 && ms > 19.9, "{quantile} {ms}");
+        assert!(curve.len() < 100);
     }
 
     #[test]

@@ -55,18 +55,21 @@ pub(crate) async fn pace(args: &PaceArgs, report: &mut Report) -> anyhow::Result
         let mut bare = Latency::new();
         let mut total: Option<product::Run> = None;
         let mut usage = Parts::default();
+        let mut rounds = Vec::new();
         for _ in 0..args.rounds.get() {
-            bare.add(&floor.at(steady(*per_s, args.duration)).await?.latency);
+            let chains = floor.at(steady(*per_s, args.duration)).await?;
+            bare.add(&chains.latency);
             let before = stack.usage()?;
             let run = product::at(stack.apis()[0], steady(*per_s, args.duration), CLIENTS).await?;
             usage = sum(usage, stack.usage()?.since(before));
+            rounds.push(to_floor(&run.running, &chains.latency));
             match &mut total {
                 Some(total) => total.add(&run),
                 None => total = Some(run),
             }
         }
         let run = total.context("no rounds")?;
-        report.paces.push(paced(*per_s, &bare, &run, usage));
+        report.paces.push(paced(*per_s, &bare, &run, usage, rounds));
     }
     stack.stop().await
 }
@@ -108,24 +111,37 @@ pub(crate) async fn saturate(args: &SaturateArgs, report: &mut Report) -> anyhow
             transactions_per_job: jobs(run.transactions) / jobs(run.jobs),
             generator_cpu_ms_per_job: per_job(own.cpu_s),
             completed_to_floor: run.completed_per_s / floor_per_s,
+            rounds: Vec::new(),
         });
     }
+    let each = rounds.iter().map(|round| round.completed_to_floor).collect();
     // The round in the middle, whole: figures of different rounds do not belong together.
     rounds.sort_by(|a, b| a.completed_to_floor.total_cmp(&b.completed_to_floor));
-    report.saturation = rounds.into_iter().nth(args.rounds.get() / 2);
+    let middle = rounds.into_iter().nth(args.rounds.get() / 2);
+    report.saturation = middle.map(|middle| Saturation { rounds: each, ..middle });
     stack.stop().await
 }
 
 async fn start(fleet: Fleet, report: &mut Report) -> anyhow::Result<(Stack, Floor)> {
+    let stack = bring_up(fleet, report).await?;
+    let floor = Floor::lay(stack.servers()).await?;
+    floor.flat_out(WARM_UP).await?;
+    Ok((stack, floor))
+}
+
+/// Brings up everything, warm, and notes in the report what it is.
+///
+/// # Errors
+///
+/// If something does not start.
+pub(crate) async fn bring_up(fleet: Fleet, report: &mut Report) -> anyhow::Result<Stack> {
     ensure!(fleet.edges > 0 && fleet.workers > 0, "without an edge and a worker nothing runs");
     let program = std::env::current_exe().context("cannot find this program")?;
     let stack = Stack::start(&program, fleet).await?;
     report.fleet = Some(fleet);
     report.versions = Versions::of(stack.servers()).await?;
-    let floor = Floor::lay(stack.servers()).await?;
-    floor.flat_out(WARM_UP).await?;
     product::at(stack.apis()[0], steady(WARM_UP_RATE, WARM_UP), CLIENTS).await?;
-    Ok((stack, floor))
+    Ok(stack)
 }
 
 fn steady(per_s: f64, span: Duration) -> Schedule {
@@ -141,24 +157,37 @@ fn jobs(count: u64) -> f64 {
     count as f64
 }
 
-fn paced(per_s: f64, bare: &Latency, run: &product::Run, usage: Parts<Usage>) -> Pace {
-    let (floor, running) = (bare.summary(), run.running.summary());
+/// The median and the 99th percentile as multiples of those of the floor.
+fn to_floor(latency: &Latency, floor: &Latency) -> (f64, f64) {
+    let (ours, bare) = (latency.summary(), floor.summary());
+    (ours.p50_ms / bare.p50_ms, ours.p99_ms / bare.p99_ms)
+}
+
+fn paced(
+    per_s: f64,
+    bare: &Latency,
+    run: &product::Run,
+    usage: Parts<Usage>,
+    rounds: Vec<(f64, f64)>,
+) -> Pace {
+    let (p50_to_floor, p99_to_floor) = to_floor(&run.running, bare);
     Pace {
         per_s,
-        floor,
+        floor: bare.summary(),
         jetlane: Some(JetlanePace {
             lateness: run.lateness.summary(),
             accepted: run.accepted.summary(),
-            running,
+            running: run.running.summary(),
             ended: run.ended.summary(),
-            hops: run.hops.figures(),
+            hops: run.hops.figures(Latency::summary),
             due: run.due,
             refused: run.refused,
             untold: run.untold,
             usage,
             cpu_ms_per_job: usage.cpu_s() * 1e3 / jobs(run.due),
-            p50_to_floor: running.p50_ms / floor.p50_ms,
-            p99_to_floor: running.p99_ms / floor.p99_ms,
+            p50_to_floor,
+            p99_to_floor,
+            rounds,
         }),
     }
 }

@@ -3,8 +3,8 @@
 //! Who measures from [`Arrival::due`] and not from when a client was free sees what users see: a
 //! server that stalls makes everybody wait who would have come meanwhile (coordinated omission).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -83,50 +83,61 @@ pub(crate) struct Arrival {
 #[derive(Debug)]
 pub(crate) struct Arrivals {
     schedule: Schedule,
-    start: Instant,
+    start: OnceLock<Instant>,
     next: AtomicU64,
     permits: Semaphore,
 }
 
 impl Arrivals {
-    /// Begins the schedule now.
+    /// Arrivals of a schedule that begins later; none comes before.
+    pub(crate) fn new(schedule: Schedule) -> Arc<Self> {
+        Arc::new(Self {
+            schedule,
+            start: OnceLock::new(),
+            next: AtomicU64::new(0),
+            permits: Semaphore::new(0),
+        })
+    }
+
+    /// Begins the schedule now, unless it has begun.
     ///
     /// A thread of its own lets arrivals in: timers of the runtime are good to a millisecond only.
     /// It ends with the schedule, or once nobody shares this any more.
-    pub(crate) fn begin(schedule: Schedule) -> Arc<Self> {
-        let arrivals = Arc::new(Self {
-            schedule,
-            start: Instant::now(),
-            next: AtomicU64::new(0),
-            permits: Semaphore::new(0),
-        });
-        let shared = Arc::downgrade(&arrivals);
+    pub(crate) fn begin(self: &Arc<Self>) {
+        let start = Instant::now();
+        if self.start.set(start).is_err() {
+            return;
+        }
+        let shared = Arc::downgrade(self);
         thread::spawn(move || {
             for n in 0.. {
                 let Some(arrivals) = shared.upgrade() else { return };
                 let Some(due) = arrivals.schedule.due(n) else { return };
-                let due = arrivals.start + due;
                 if Arc::strong_count(&arrivals) == 1 {
                     return;
                 }
-                thread::sleep(due.saturating_duration_since(Instant::now()));
+                thread::sleep((start + due).saturating_duration_since(Instant::now()));
                 arrivals.permits.add_permits(1);
             }
         });
-        arrivals
+    }
+
+    /// When the schedule began; before that, now.
+    pub(crate) fn start(&self) -> Instant {
+        self.start.get().copied().unwrap_or_else(Instant::now)
     }
 
     /// When arrival `n` is due; `None` after the last.
     pub(crate) fn due(&self, n: u64) -> Option<Instant> {
-        Some(self.start + self.schedule.due(n)?)
+        Some(self.start() + self.schedule.due(n)?)
     }
 
     /// Waits for the next arrival that no other client takes; `None` after the last.
     pub(crate) async fn next(&self) -> Option<Arrival> {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
-        let due = self.due(n)?;
+        self.schedule.due(n)?;
         self.permits.acquire().await.ok()?.forget();
-        Some(Arrival { n, due })
+        Some(Arrival { n, due: self.due(n)? })
     }
 }
 
@@ -167,7 +178,8 @@ mod tests {
 
     #[tokio::test]
     async fn every_arrival_is_given_once_and_not_before_it_is_due() {
-        let arrivals = Arrivals::begin(Schedule::new(vec![Stage::steady(1e4, SECOND / 100)]));
+        let arrivals = Arrivals::new(Schedule::new(vec![Stage::steady(1e4, SECOND / 100)]));
+        arrivals.begin();
         let mut numbers = Vec::new();
         while let Some(Arrival { n, due }) = arrivals.next().await {
             assert!(Instant::now() >= due);

@@ -2,16 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
-use crate::feed::{Feed, Told};
+use crate::feed::Feed;
+use crate::hops::Hops;
 use crate::http::Connection;
 use crate::latency::{Latency, Summary};
 use crate::pace::{Arrivals, Schedule};
@@ -49,73 +49,11 @@ impl Run {
         self.accepted.add(&other.accepted);
         self.running.add(&other.running);
         self.ended.add(&other.ended);
-        self.hops.published.add(&other.hops.published);
-        self.hops.sent.add(&other.hops.sent);
-        self.hops.read.add(&other.hops.read);
-        self.hops.notified.add(&other.hops.notified);
+        self.hops.add(&other.hops);
         self.due += other.due;
         self.refused += other.refused;
         self.untold += other.untold;
     }
-}
-
-/// The three hops of a notification, of all events, by the clocks of those who made them. All of
-/// them must be on this machine.
-#[derive(Debug)]
-pub(crate) struct Hops {
-    /// From the commit until it was handed to NATS.
-    pub(crate) published: Latency,
-    /// From there until the edge wrote it to the watcher.
-    pub(crate) sent: Latency,
-    /// From there until the watcher read it.
-    pub(crate) read: Latency,
-    /// From the commit until the watcher read it.
-    pub(crate) notified: Latency,
-}
-
-/// The same in figures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct HopFigures {
-    pub(crate) commit_to_published: Summary,
-    pub(crate) published_to_edge: Summary,
-    pub(crate) edge_to_watcher: Summary,
-    pub(crate) commit_to_watcher: Summary,
-}
-
-impl Hops {
-    fn new() -> Self {
-        let [published, sent, read, notified] = std::array::from_fn(|_| Latency::new());
-        Self { published, sent, read, notified }
-    }
-
-    fn note(&mut self, told: &Told, read_at: SystemTime) {
-        let times = [&told.committed_at, &told.published_at, &told.sent_at];
-        let [committed, published, sent] = times.map(|time| parsed(time.as_deref()));
-        let read_at = Some(DateTime::<Utc>::from(read_at));
-        let note = |latency: &mut Latency, from: Option<DateTime<Utc>>, to| {
-            if let (Some(from), Some(to)) = (from, to) {
-                let span: chrono::TimeDelta = to - from;
-                latency.record(span.to_std().unwrap_or_default());
-            }
-        };
-        note(&mut self.published, committed, published);
-        note(&mut self.sent, published, sent);
-        note(&mut self.read, sent, read_at);
-        note(&mut self.notified, committed, read_at);
-    }
-
-    pub(crate) fn figures(&self) -> HopFigures {
-        HopFigures {
-            commit_to_published: self.published.summary(),
-            published_to_edge: self.sent.summary(),
-            edge_to_watcher: self.read.summary(),
-            commit_to_watcher: self.notified.summary(),
-        }
-    }
-}
-
-fn parsed(time: Option<&str>) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(time?).ok().map(|time| time.to_utc())
 }
 
 /// What one client has seen.
@@ -141,7 +79,8 @@ impl Client {
 /// If a connection breaks.
 pub(crate) async fn at(api: SocketAddr, schedule: Schedule, clients: usize) -> anyhow::Result<Run> {
     let mut feed = Feed::open(api, "/events").await?;
-    let arrivals = Arrivals::begin(schedule);
+    let arrivals = Arrivals::new(schedule);
+    arrivals.begin();
     let mut tasks = JoinSet::new();
     for _ in 0..clients {
         let connection = Connection::open(api, "/jobs").await?;

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::hops::HopFigures;
 use crate::latency::Summary;
-use crate::product::HopFigures;
+use crate::load::Load;
 use crate::stack::{Fleet, Parts, Versions};
 use crate::usage::Usage;
 
@@ -22,6 +23,8 @@ pub(crate) struct Report {
     pub(crate) paces: Vec<Pace>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) saturation: Option<Saturation>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) load: Option<Load>,
 }
 
 /// Where it ran.
@@ -44,12 +47,14 @@ pub(crate) struct Pace {
 
 /// Jetlane at a rate. Times count from when a job was due to be submitted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+// What an earlier version did not measure.
+#[serde(default)]
 pub(crate) struct JetlanePace {
     pub(crate) lateness: Summary,
     pub(crate) accepted: Summary,
     pub(crate) running: Summary,
     pub(crate) ended: Summary,
-    pub(crate) hops: HopFigures,
+    pub(crate) hops: HopFigures<Summary>,
     pub(crate) due: u64,
     pub(crate) refused: u64,
     pub(crate) untold: u64,
@@ -59,10 +64,14 @@ pub(crate) struct JetlanePace {
     /// `running` as a multiple of the floor's time.
     pub(crate) p50_to_floor: f64,
     pub(crate) p99_to_floor: f64,
+    /// The same two of each round.
+    pub(crate) rounds: Vec<(f64, f64)>,
 }
 
 /// As much as it takes: the round in the middle, by `completed_to_floor`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+// What an earlier version did not measure.
+#[serde(default)]
 pub(crate) struct Saturation {
     pub(crate) floor_per_s: f64,
     pub(crate) accepted_per_s: f64,
@@ -76,6 +85,8 @@ pub(crate) struct Saturation {
     /// Of the generator.
     pub(crate) generator_cpu_ms_per_job: f64,
     pub(crate) completed_to_floor: f64,
+    /// The same of each round.
+    pub(crate) rounds: Vec<f64>,
 }
 
 impl Machine {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::latency::Summary;
+use crate::load::Load;
 use crate::report::Report;
 
 /// The report as lines of text.
@@ -15,11 +16,11 @@ pub(crate) fn text(report: &Report) -> String {
 
 fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     let (machine, versions) = (&report.machine, &report.versions);
-    writeln!(
-        out,
-        "{} cores, {}; PostgreSQL {}, nats-server {}",
-        machine.cores, machine.processor, versions.postgresql, versions.nats_server
-    )?;
+    write!(out, "{} cores, {}", machine.cores, machine.processor)?;
+    if !versions.postgresql.is_empty() {
+        write!(out, "; PostgreSQL {}, nats-server {}", versions.postgresql, versions.nats_server)?;
+    }
+    writeln!(out)?;
     for pace in &report.paces {
         writeln!(out, "\nat {}/s, in milliseconds", pace.per_s)?;
         writeln!(out, "  {:<26} {:>8} {:>8} {:>8} {:>8}", "", "p50", "p99", "p99.9", "max")?;
@@ -69,7 +70,41 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
             writeln!(out, "  transactions per job that wrote: {:.2}", found.transactions_per_job)?;
         }
     }
+    if let Some(load) = &report.load {
+        write_load(out, load)?;
+    }
     Ok(())
+}
+
+fn write_load(out: &mut String, load: &Load) -> std::fmt::Result {
+    writeln!(
+        out,
+        "\n{}, {} arrivals/s ({}) for {} s, in milliseconds",
+        load.target, load.per_s, load.shape, load.duration_s
+    )?;
+    writeln!(out, "  {:<26} {:>8} {:>8} {:>8} {:>8}", "", "p50", "p99", "p99.9", "max")?;
+    line(out, "user late", &load.lateness.summary)?;
+    for (kind, done) in &load.done {
+        line(out, &format!("done: {kind}"), &done.summary)?;
+    }
+    if load.accepted_jobs > 0 {
+        line(out, "accepted", &load.accepted.summary)?;
+        line(out, "told that it runs", &load.running.summary)?;
+        line(out, "told that it has ended", &load.ended.summary)?;
+    }
+    if let Some(hops) = &load.hops {
+        line(out, "hop: commit to NATS", &hops.commit_to_published.summary)?;
+        line(out, "hop: NATS to edge", &hops.published_to_edge.summary)?;
+        line(out, "hop: edge to watcher", &hops.edge_to_watcher.summary)?;
+    }
+    if let Some(delivered) = &load.delivered {
+        line(out, "commit to each watcher", &delivered.summary)?;
+    }
+    writeln!(
+        out,
+        "  {} arrivals, {} failed; {} jobs accepted, the end of {} not told; {} streams broke",
+        load.due, load.failed, load.accepted_jobs, load.untold_jobs, load.broken_streams
+    )
 }
 
 fn line(out: &mut String, what: &str, found: &Summary) -> std::fmt::Result {
