@@ -10,6 +10,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use crate::budgets::Budgets;
+use crate::grow::Dimension;
 use crate::load::Weighted;
 use crate::stack::Fleet;
 
@@ -59,6 +60,10 @@ pub(crate) enum Command {
     Pace(PaceArgs),
     /// Submit as many jobs as it takes
     Saturate(SaturateArgs),
+    /// Submit jobs through the `jobs` function, as Lambda runs it, and through an edge
+    Lambda(LambdaArgs),
+    /// Measure how time and throughput change with how much there is
+    Grow(GrowArgs),
     /// Say how two runs differ, and how sure that is
     Compare(CompareArgs),
 }
@@ -123,6 +128,45 @@ impl fmt::Display for Shape {
             Self::Bursts => "bursts",
         })
     }
+}
+
+/// The arguments of `lambda`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LambdaArgs {
+    /// The function's program
+    #[arg(long, value_name = "FILE", default_value = "target/release/jobs")]
+    pub(crate) function: PathBuf,
+    /// How many instances there are, each in a run of its own
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,10,50")]
+    pub(crate) instances: Vec<NonZeroUsize>,
+    /// Jobs per second
+    #[arg(long, value_name = "N", default_value = "20", value_parser = rate)]
+    pub(crate) rate: f64,
+    /// How long each run takes
+    #[arg(long, default_value = "10s", value_parser = span)]
+    pub(crate) duration: Duration,
+    /// How often an instance is started for a request
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) cold: NonZeroUsize,
+    #[command(flatten)]
+    pub(crate) fleet: FleetArgs,
+}
+
+/// The arguments of `grow`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GrowArgs {
+    /// What grows
+    #[arg(value_enum)]
+    pub(crate) dimension: Dimension,
+    /// How much there is of it, each measured on servers of its own
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub(crate) sizes: Vec<u64>,
+    /// How long each measurement takes
+    #[arg(long, default_value = "8s", value_parser = span)]
+    pub(crate) duration: Duration,
+    /// Draws FILE.time.svg and FILE.throughput.svg
+    #[arg(long, value_name = "FILE")]
+    pub(crate) chart: Option<PathBuf>,
 }
 
 /// The arguments of `compare`.

@@ -84,4 +84,15 @@ impl Feed {
         let told = told.map(|frame| serde_json::from_str(&frame.data)).collect::<Result<_, _>>()?;
         Ok(Heard { at, by_the_clock, told })
     }
+
+    /// Waits for something, and takes no notice of it.
+    ///
+    /// # Errors
+    ///
+    /// If the stream ends.
+    pub(crate) async fn pass(&mut self) -> anyhow::Result<()> {
+        self.buffer.clear();
+        ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the stream was closed");
+        Ok(())
+    }
 }

@@ -3,7 +3,7 @@
 //! * `stack` brings up what is measured: servers, and this same program again as the product.
 //! * `pace` says when jobs are due, whoever else is waited for; `http` submits them, `feed` watches.
 //! * `floor` is bare clients, `product` is Jetlane; `measure` has both take turns.
-//! * `load` has goose users do all sorts of things at a rate, here or elsewhere.
+//! * `grow` measures how that changes with how much there is, from `past` on; `lambda` submits through functions instead; `load` has goose users do all sorts of things at a rate, here or elsewhere.
 //! * `latency`, `hops` and `usage` are what is measured; `report`, `terminal`, `page` and `chart` how it
 //!   is told; `budgets` says what may not be exceeded, `compare` how two runs differ.
 //!
@@ -15,13 +15,16 @@ mod chart;
 mod compare;
 mod feed;
 mod floor;
+mod grow;
 mod hops;
 mod http;
+mod lambda;
 mod latency;
 mod load;
 mod measure;
 mod pace;
 mod page;
+mod past;
 mod product;
 mod progress;
 mod report;
@@ -90,6 +93,8 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
             Some(Command::Floor(args)) => measure::floor(args, &mut report).await,
             Some(Command::Pace(args)) => measure::pace(args, &mut report).await,
             Some(Command::Saturate(args)) => measure::saturate(args, &mut report).await,
+            Some(Command::Lambda(args)) => lambda::lambda(args, &mut report).await,
+            Some(Command::Grow(args)) => grow::grow(args, &mut report).await,
             Some(Command::Compare(_)) => unreachable!("needs no measuring"),
         }
     })?;

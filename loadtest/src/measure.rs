@@ -20,7 +20,7 @@ const WARM_UP: Duration = Duration::from_secs(2);
 const WARM_UP_RATE: f64 = 50.0;
 
 /// So many connections submit jobs at a rate. More wait for each other in the system, not here.
-const CLIENTS: usize = 64;
+pub(crate) const CLIENTS: usize = 64;
 
 /// The bare clients alone.
 ///
@@ -51,6 +51,7 @@ pub(crate) async fn floor(args: &FloorArgs, report: &mut Report) -> anyhow::Resu
 pub(crate) async fn pace(args: &PaceArgs, report: &mut Report) -> anyhow::Result<()> {
     let fleet = Fleet::from(args.fleet);
     let (stack, floor) = start(fleet, report).await?;
+    let api = stack.apis()[0];
     for per_s in &args.rates {
         let mut bare = Latency::new();
         let mut total: Option<product::Run> = None;
@@ -60,7 +61,7 @@ pub(crate) async fn pace(args: &PaceArgs, report: &mut Report) -> anyhow::Result
             let chains = floor.at(steady(*per_s, args.duration)).await?;
             bare.add(&chains.latency);
             let before = stack.usage()?;
-            let run = product::at(stack.apis()[0], steady(*per_s, args.duration), CLIENTS).await?;
+            let run = product::at(api, api, steady(*per_s, args.duration), CLIENTS).await?;
             usage = sum(usage, stack.usage()?.since(before));
             rounds.push(to_floor(&run.running, &chains.latency));
             match &mut total {
@@ -140,11 +141,13 @@ pub(crate) async fn bring_up(fleet: Fleet, report: &mut Report) -> anyhow::Resul
     let stack = Stack::start(&program, fleet).await?;
     report.fleet = Some(fleet);
     report.versions = Versions::of(stack.servers()).await?;
-    product::at(stack.apis()[0], steady(WARM_UP_RATE, WARM_UP), CLIENTS).await?;
+    let api = stack.apis()[0];
+    product::at(api, api, steady(WARM_UP_RATE, WARM_UP), CLIENTS).await?;
     Ok(stack)
 }
 
-fn steady(per_s: f64, span: Duration) -> Schedule {
+/// The same rate all the time.
+pub(crate) fn steady(per_s: f64, span: Duration) -> Schedule {
     Schedule::new(vec![Stage::steady(per_s, span)])
 }
 

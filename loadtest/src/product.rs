@@ -71,14 +71,19 @@ impl Client {
     }
 }
 
-/// Submits a job for every arrival of the schedule, on at most `clients` connections, and watches
-/// all of them to their ends.
+/// Submits a job to `api` for every arrival of the schedule, on at most `clients` connections, and
+/// watches all of them to their ends on `watched`.
 ///
 /// # Errors
 ///
 /// If a connection breaks.
-pub(crate) async fn at(api: SocketAddr, schedule: Schedule, clients: usize) -> anyhow::Result<Run> {
-    let mut feed = Feed::open(api, "/events").await?;
+pub(crate) async fn at(
+    api: SocketAddr,
+    watched: SocketAddr,
+    schedule: Schedule,
+    clients: usize,
+) -> anyhow::Result<Run> {
+    let mut feed = Feed::open(watched, "/events").await?;
     let arrivals = Arrivals::new(schedule);
     arrivals.begin();
     let mut tasks = JoinSet::new();
@@ -227,7 +232,12 @@ pub(crate) async fn flat_out(
     })
 }
 
-async fn completed(ledger: &mut PgConnection) -> anyhow::Result<u64> {
+/// How many jobs the ledger has that have completed.
+///
+/// # Errors
+///
+/// If it does not answer.
+pub(crate) async fn completed(ledger: &mut PgConnection) -> anyhow::Result<u64> {
     let sql = "SELECT count(*) FROM jobs WHERE state = 'completed'";
     let count: i64 = sqlx::query_scalar(sql).fetch_one(ledger).await?;
     Ok(u64::try_from(count)?)

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::grow::Growth;
 use crate::hops::HopFigures;
+use crate::lambda::Lambda;
 use crate::latency::Summary;
 use crate::load::Load;
 use crate::stack::{Fleet, Parts, Versions};
@@ -25,6 +27,10 @@ pub(crate) struct Report {
     pub(crate) saturation: Option<Saturation>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) load: Option<Load>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lambda: Option<Lambda>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) growth: Option<Growth>,
 }
 
 /// Where it ran.

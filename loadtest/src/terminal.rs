@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::lambda::Lambda;
 use crate::latency::Summary;
 use crate::load::Load;
 use crate::report::Report;
@@ -73,6 +74,19 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     if let Some(load) = &report.load {
         write_load(out, load)?;
     }
+    if let Some(found) = &report.lambda {
+        write_lambda(out, found)?;
+    }
+    if let Some(growth) = &report.growth {
+        writeln!(out, "\n{:>12} {:>10} {:>10} {:>12}", "", "runs p50", "runs p99", "completed/s")?;
+        for point in &growth.points {
+            writeln!(
+                out,
+                "{:>12} {:>7.2} ms {:>7.2} ms {:>12.0}",
+                point.size, point.running_p50_ms, point.running_p99_ms, point.completed_per_s
+            )?;
+        }
+    }
     Ok(())
 }
 
@@ -105,6 +119,21 @@ fn write_load(out: &mut String, load: &Load) -> std::fmt::Result {
         "  {} arrivals, {} failed; {} jobs accepted, the end of {} not told; {} streams broke",
         load.due, load.failed, load.accepted_jobs, load.untold_jobs, load.broken_streams
     )
+}
+
+fn write_lambda(out: &mut String, found: &Lambda) -> std::fmt::Result {
+    writeln!(out, "\nat {}/s, in milliseconds", found.per_s)?;
+    writeln!(out, "  {:<26} {:>8} {:>8} {:>8} {:>8}", "", "p50", "p99", "p99.9", "max")?;
+    line(out, "edge: accepted", &found.edge.accepted)?;
+    line(out, "edge: runs", &found.edge.running)?;
+    for warm in &found.warm {
+        line(out, &format!("{} warm: accepted", warm.instances), &warm.submits.accepted)?;
+        line(out, &format!("{} warm: runs", warm.instances), &warm.submits.running)?;
+        let connections = warm.ledger_connections;
+        writeln!(out, "    {} refused, {connections} connections", warm.submits.refused)?;
+    }
+    line(out, "cold: accepted", &found.cold.accepted)?;
+    line(out, "cold: runs", &found.cold.running)
 }
 
 fn line(out: &mut String, what: &str, found: &Summary) -> std::fmt::Result {

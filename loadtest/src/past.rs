@@ -1,0 +1,72 @@
+//! Jobs that are in the ledger before anything is measured, written straight into it: to submit
+//! millions would take hours.
+
+use anyhow::Context;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+/// What jobs were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// They wait, and are older than all that is submitted.
+    Waiting,
+    /// They have completed, and have the three events that such jobs have.
+    Completed,
+}
+
+/// Writes so many jobs, in a ledger that has none of this kind, and has PostgreSQL look at its tables
+/// as it does by itself after a while.
+///
+/// # Errors
+///
+/// If a statement fails.
+pub(crate) async fn write(database_url: &str, past: Past, count: u64) -> anyhow::Result<()> {
+    let mut ledger = PgConnection::connect(database_url).await?;
+    let jobs = match past {
+        Past::Waiting => format!(
+            "INSERT INTO jobs (id, lane, tenant, name, tool, params, priority, max_attempts, run_at,
+                               state, created_at, event_xid)
+             SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
+                    'default', 'default', 'waits', 'simulate', '{{\"duration_ms\": 0}}', 0, 3,
+                    ledger_now(), 'queued', ledger_now(), ledger_xid()
+             FROM generate_series(1, {count}) AS n"
+        ),
+        Past::Completed => format!(
+            "INSERT INTO jobs (id, lane, tenant, name, tool, params, priority, max_attempts, run_at,
+                               state, attempt, worker, gpu_id, started_at, finished_at, progress,
+                               result, event_seq, created_at, event_xid)
+             SELECT ('00000000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid,
+                    'default', 'default', 'completed', 'simulate', '{{\"duration_ms\": 0}}', 0, 3,
+                    ledger_now(), 'completed', 1, '00000000-0000-7000-8000-000000000000', 0,
+                    ledger_now(), ledger_now(), 1, '{{\"seconds\": 0}}', 3, ledger_now(), ledger_xid()
+             FROM generate_series(1, {count}) AS n"
+        ),
+    };
+    let events = format!(
+        "INSERT INTO job_events (job_id, seq, kind, state, attempt, created_at, lane, tenant, xid,
+                                 details)
+         SELECT ('00000000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid, seq, state, state,
+                least(seq - 1, 1), ledger_now(), 'default', 'default', ledger_xid(),
+                '{{\"name\": \"completed\"}}'
+         FROM generate_series(1, {count}) AS n
+         CROSS JOIN (VALUES (1, 'queued'), (2, 'running'), (3, 'completed')) AS told (seq, state)"
+    );
+    ledger.execute(AssertSqlSafe(jobs)).await.context("cannot write jobs")?;
+    if past == Past::Completed {
+        ledger.execute(AssertSqlSafe(events)).await.context("cannot write events")?;
+    }
+    ledger.execute("VACUUM (ANALYZE) jobs").await?;
+    ledger.execute("VACUUM (ANALYZE) job_events").await?;
+    Ok(())
+}
+
+/// The size of the ledger on disk, indexes included.
+///
+/// # Errors
+///
+/// If it does not say.
+pub(crate) async fn ledger_bytes(database_url: &str) -> anyhow::Result<u64> {
+    let mut ledger = PgConnection::connect(database_url).await?;
+    let sql = "SELECT pg_database_size(current_database())";
+    let bytes: i64 = sqlx::query_scalar(sql).fetch_one(&mut ledger).await?;
+    Ok(u64::try_from(bytes)?)
+}
