@@ -1,12 +1,15 @@
 //! `loadtest` without a command: users who do all sorts of things, at a rate, here or elsewhere.
 //!
 //! * `scenarios` is what users do, `attack` has goose run them; `shared` is what they have in common.
-//! * `watching` is who is told of it; `timeline` and `figures` are what comes of it.
+//! * `watching` is who is told of it; `timeline` and `figures` are what comes of it, `depths` and `slopes`
+//!   what piles up.
 
 mod attack;
+mod depths;
 mod figures;
 mod scenarios;
 mod shared;
+mod slopes;
 mod timeline;
 mod watching;
 
@@ -28,11 +31,13 @@ use crate::progress::Progress;
 use crate::report::Report;
 use crate::stack::Stack;
 use attack::Attack;
+use depths::Gauges;
 use shared::Shared;
 use watching::{Watched, Watching};
 
 pub(crate) use figures::{Load, UsageAt};
 pub(crate) use scenarios::{Kind, Weighted};
+pub(crate) use slopes::slopes;
 pub(crate) use timeline::Second;
 
 /// Jobs that were accepted may take so long to end once users have left.
@@ -149,6 +154,10 @@ async fn run(
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut usage: Vec<UsageAt> = Vec::new();
+    let mut gauges = match stack {
+        Some(stack) => Some(Gauges::open(stack).await?),
+        None => None,
+    };
     let attacking = attack.run(shared);
     tokio::pin!(attacking);
     loop {
@@ -163,8 +172,12 @@ async fn run(
                 progress.show(served, failed);
                 let at = began.elapsed();
                 let is_due = usage.last().is_none_or(|last| at >= last.at() + period);
-                if let Some(stack) = stack.filter(|_| is_due && Instant::now() >= began) {
-                    usage.push(UsageAt { at_s: at.as_secs_f64(), used: stack.usage()? });
+                if let (Some(stack), Some(gauges)) = (stack, &mut gauges)
+                    && is_due
+                    && Instant::now() >= began
+                {
+                    let (used, depths) = (stack.usage()?, gauges.read().await?);
+                    usage.push(UsageAt { at_s: at.as_secs_f64(), used, depths });
                 }
             }
         }

@@ -8,6 +8,9 @@ use crate::load::{Load, Second, UsageAt};
 use crate::report::Report;
 use crate::usage::Usage;
 
+/// How much there is of something.
+type OfDepths = fn(&UsageAt) -> u64;
+
 /// What one part used.
 type OfPart = fn(&UsageAt) -> Usage;
 
@@ -209,6 +212,16 @@ fn write_seconds(out: &mut String, load: &Load) {
     let y = |label| Axis { label, scale: Scale::Linear };
     out.push_str(&chart("Processor time", x, y("cores"), &cores));
     out.push_str(&chart("Memory, shared pages counted per process", x, y("MB"), &memory));
+    let depths: [(&str, OfDepths); 3] = [
+        ("owed to NATS", |at| at.depths.outbox_rows),
+        ("dead rows", |at| at.depths.dead_rows),
+        ("bells", |at| at.depths.bells),
+    ];
+    let depths = depths.map(|(name, of)| Series {
+        name,
+        points: load.usage.iter().map(|at| (at.at_s, of(at) as f64)).collect(),
+    });
+    out.push_str(&chart("What piles up", x, y("rows, messages"), &depths));
 }
 
 fn escaped(text: &str) -> String {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::lambda::Lambda;
 use crate::latency::Summary;
-use crate::load::Load;
+use crate::load::{Load, slopes};
 use crate::report::Report;
 
 /// The report as lines of text.
@@ -118,7 +118,19 @@ fn write_load(out: &mut String, load: &Load) -> std::fmt::Result {
         out,
         "  {} arrivals, {} failed; {} jobs accepted, the end of {} not told; {} streams broke",
         load.due, load.failed, load.accepted_jobs, load.untold_jobs, load.broken_streams
-    )
+    )?;
+    let slopes = slopes(&load.usage);
+    if !slopes.is_empty() {
+        writeln!(out, "\nin the second half {:>22} {:>10} {:>12}", "from", "to", "per hour")?;
+    }
+    for slope in slopes {
+        writeln!(
+            out,
+            "  {:<26} {:>12.1} {:>10.1} {:>+12.1}",
+            slope.what, slope.first, slope.last, slope.per_hour
+        )?;
+    }
+    Ok(())
 }
 
 fn write_lambda(out: &mut String, found: &Lambda) -> std::fmt::Result {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::depths::Depths;
 use super::timeline::Second;
 use crate::args::Shape;
 use crate::hops::HopFigures;
@@ -56,12 +57,14 @@ pub(crate) struct Load {
     pub(crate) usage: Vec<UsageAt>,
 }
 
-/// What was used up to a time of the run.
+/// What was used up to a time of the run, and what had piled up by then.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct UsageAt {
     /// Since the first arrival could come.
     pub(crate) at_s: f64,
     pub(crate) used: Parts<Usage>,
+    #[serde(default)]
+    pub(crate) depths: Depths,
 }
 
 impl UsageAt {
