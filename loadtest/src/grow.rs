@@ -26,6 +26,9 @@ const CALM: f64 = 20.0;
 /// So many connections submit as fast as they are answered.
 const FLAT_OUT_CLIENTS: usize = 128;
 
+/// A backlog that no number of workers here works off while it is measured.
+const ENOUGH: u64 = 100_000;
+
 /// How many attempts a worker runs at once where there are several.
 const WORKER_SLOTS: u16 = 8;
 
@@ -126,7 +129,10 @@ async fn measure(
     let stack = bring_up(fleet, report).await?;
     let point = match dimension {
         Dimension::Rate => paced(&stack, size, rate(size), span).await,
-        Dimension::Backlog => worked_off(&stack, size, span).await,
+        Dimension::Backlog => {
+            let completed_per_s = worked_off(&stack, size, span).await?;
+            Ok(Point { size, completed_per_s, ..Point::default() })
+        }
         Dimension::History => {
             past::write(stack.database_url(), Past::Completed, size).await?;
             let ledger_bytes = past::ledger_bytes(stack.database_url()).await?;
@@ -144,7 +150,7 @@ async fn measure(
             paced(&stack, size, CALM, span).await
         }
         Dimension::Workers => {
-            let completed_per_s = flat_out(&stack, span).await?;
+            let completed_per_s = worked_off(&stack, ENOUGH, span).await?;
             Ok(Point { size, completed_per_s, ..Point::default() })
         }
     };
@@ -178,7 +184,7 @@ async fn flat_out(stack: &Stack, span: Duration) -> anyhow::Result<f64> {
 }
 
 /// How fast jobs complete that wait already.
-async fn worked_off(stack: &Stack, size: u64, span: Duration) -> anyhow::Result<Point> {
+async fn worked_off(stack: &Stack, size: u64, span: Duration) -> anyhow::Result<f64> {
     past::write(stack.database_url(), Past::Waiting, size).await?;
     let mut ledger = PgConnection::connect(stack.database_url()).await?;
     let before = completed(&mut ledger).await?;
@@ -190,7 +196,7 @@ async fn worked_off(stack: &Stack, size: u64, span: Duration) -> anyhow::Result<
     let count = completed(&mut ledger).await? - before;
     let took = began.elapsed();
     ensure!(count < size, "too few: all of it was gone before the measurement was over");
-    Ok(Point { size, completed_per_s: rate(count) / took.as_secs_f64(), ..Point::default() })
+    Ok(rate(count) / took.as_secs_f64())
 }
 
 fn draw(growth: &Growth, file: &Path) -> anyhow::Result<()> {

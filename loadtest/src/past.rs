@@ -13,6 +13,9 @@ pub(crate) enum Past {
     Completed,
 }
 
+/// A transaction before those of which watchers are told.
+const LONG_AGO: u32 = 3;
+
 /// Writes so many jobs, in a ledger that has none of this kind, and has PostgreSQL look at its tables
 /// as it does by itself after a while.
 ///
@@ -27,7 +30,7 @@ pub(crate) async fn write(database_url: &str, past: Past, count: u64) -> anyhow:
                                state, created_at, event_xid)
              SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
                     'default', 'default', 'waits', 'simulate', '{{\"duration_ms\": 0}}', 0, 3,
-                    ledger_now(), 'queued', ledger_now(), ledger_xid()
+                    ledger_now(), 'queued', ledger_now(), {LONG_AGO}
              FROM generate_series(1, {count}) AS n"
         ),
         Past::Completed => format!(
@@ -37,7 +40,7 @@ pub(crate) async fn write(database_url: &str, past: Past, count: u64) -> anyhow:
              SELECT ('00000000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid,
                     'default', 'default', 'completed', 'simulate', '{{\"duration_ms\": 0}}', 0, 3,
                     ledger_now(), 'completed', 1, '00000000-0000-7000-8000-000000000000', 0,
-                    ledger_now(), ledger_now(), 1, '{{\"seconds\": 0}}', 3, ledger_now(), ledger_xid()
+                    ledger_now(), ledger_now(), 1, '{{\"seconds\": 0}}', 3, ledger_now(), {LONG_AGO}
              FROM generate_series(1, {count}) AS n"
         ),
     };
@@ -45,7 +48,7 @@ pub(crate) async fn write(database_url: &str, past: Past, count: u64) -> anyhow:
         "INSERT INTO job_events (job_id, seq, kind, state, attempt, created_at, lane, tenant, xid,
                                  details)
          SELECT ('00000000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid, seq, state, state,
-                least(seq - 1, 1), ledger_now(), 'default', 'default', ledger_xid(),
+                least(seq - 1, 1), ledger_now(), 'default', 'default', {LONG_AGO},
                 '{{\"name\": \"completed\"}}'
          FROM generate_series(1, {count}) AS n
          CROSS JOIN (VALUES (1, 'queued'), (2, 'running'), (3, 'completed')) AS told (seq, state)"

@@ -6,8 +6,15 @@ use std::path::{Path, PathBuf};
 use crate::harness::workspace;
 
 /// Documents whose paths must exist. A new document is added here.
-const DOCUMENTS: &[&str] =
-    &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/API.md", "docs/GUARANTEES.md"];
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "docs/API.md",
+    "docs/GUARANTEES.md",
+    "docs/PERFORMANCE.md",
+    "docs/SCALING.md",
+];
 
 /// Paths that documents name and that are made when something runs.
 const MADE: &[&str] = &[".jetlane", "~/.cache/jetlane"];
