@@ -17,11 +17,15 @@ pub(crate) struct Slope {
 /// A figure of a sample.
 type Of = fn(&UsageAt) -> f64;
 
+/// In less time, nothing can be told from noise.
+const SHORTEST_S: f64 = 60.0;
+
 /// The line of least squares through each figure of the second half: in the first, caches fill.
-/// Empty if there are too few samples for a line.
+/// Empty if that half is shorter than a minute.
 pub(crate) fn slopes(usage: &[UsageAt]) -> Vec<Slope> {
     let settled = &usage[usage.len() / 2..];
-    if settled.len() < 3 {
+    let [first, .., last] = settled else { return Vec::new() };
+    if last.at_s - first.at_s < SHORTEST_S {
         return Vec::new();
     }
     FIGURES
@@ -75,17 +79,19 @@ mod tests {
     fn a_leak_shows_as_what_it_adds_in_an_hour() {
         // One more each second, after a first half that counts for nothing.
         let usage: Vec<_> =
-            (0..20).map(|n| sample(n, if n < 10 { 500 } else { u64::from(n) })).collect();
+            (0..200).map(|n| sample(n, if n < 100 { 500 } else { u64::from(n) })).collect();
         let found = slopes(&usage);
         let outbox = found.iter().find(|slope| slope.what == "outbox, rows").unwrap();
         assert!((outbox.per_hour - 3_600.0).abs() < 1e-6, "{outbox:?}");
-        assert!((outbox.first - 10.0).abs() < 1e-6 && (outbox.last - 19.0).abs() < 1e-6);
+        assert!((outbox.first - 100.0).abs() < 1e-6 && (outbox.last - 199.0).abs() < 1e-6);
         let bells = found.iter().find(|slope| slope.what == "bells").unwrap();
         assert!(bells.per_hour.abs() < 1e-9);
     }
 
     #[test]
-    fn two_samples_are_no_line() {
-        assert_eq!(slopes(&[sample(0, 1), sample(1, 2), sample(2, 3), sample(3, 4)]), []);
+    fn of_a_short_run_there_is_no_line() {
+        let usage: Vec<_> = (0..20).map(|n| sample(n, n.into())).collect();
+        assert_eq!(slopes(&usage), []);
+        assert_eq!(slopes(&[]), []);
     }
 }
