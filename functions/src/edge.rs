@@ -171,7 +171,8 @@ async fn serve(
         }
     });
     let drain = shutdown.drain.clone();
-    let server = axum::serve(listener, router)
+    // A bare router would be built anew for each connection.
+    let server = axum::serve(listener, router.into_make_service())
         .with_graceful_shutdown(async move { drain.cancelled().await });
     tokio::select! {
         ended = server.into_future() => ended?,

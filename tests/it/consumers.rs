@@ -1,4 +1,4 @@
-//! What watchers cost NATS.
+//! What watchers cost NATS and the edge.
 
 use std::time::Duration;
 
@@ -44,4 +44,26 @@ async fn an_edge_that_was_killed_leaves_none() {
         (app.consumers().await <= before).then_some(())
     })
     .await;
+}
+
+/// What an edge has of the machine's memory.
+#[cfg(target_os = "linux")]
+fn resident_kb(app: &TestApp) -> i64 {
+    let pid = app.edges[0].process.pid().as_raw_nonzero();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    resident.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_watcher_takes_less_than_fifty_kilobytes_of_an_edge() {
+    let app = TestApp::start().await;
+    let _some = given_watchers(&app, 20).await;
+    let before = resident_kb(&app);
+
+    let _many = given_watchers(&app, 200).await;
+
+    let each = (resident_kb(&app) - before) / 200;
+    assert!(each < 50, "{each} kB");
 }

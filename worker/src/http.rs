@@ -27,7 +27,7 @@ pub(crate) async fn listen(host: &str, port: u16) -> anyhow::Result<TcpListener>
 
 /// Serves until `stop`, and then what was asked before.
 pub(crate) async fn serve(listener: TcpListener, registry: Registry, stop: CancellationToken) {
-    let served = axum::serve(listener, router(registry))
+    let served = axum::serve(listener, router(registry).into_make_service())
         .with_graceful_shutdown(stop.cancelled_owned())
         .await;
     if let Err(error) = served {
