@@ -23,7 +23,7 @@ use super::shared::{Shared, Visit};
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// How many jobs a batch holds.
-const BATCH: usize = 100;
+const BATCH: u64 = 100;
 
 /// How long who only watches stays.
 const VISIT: Duration = Duration::from_secs(5);
@@ -152,9 +152,10 @@ async fn submit(
 async fn batch(user: &mut GooseUser, shared: &Shared, visit: Visit) -> TransactionResult {
     let jobs: Vec<_> = (0..BATCH).map(|_| shared.job(visit)).collect();
     let body = json!({ "jobs": jobs });
-    ask(user, shared, GooseMethod::Post, "/jobs:batch", "batch", Some(body)).await?;
-    shared.note_accepted(visit, BATCH as u64);
-    Ok(())
+    let answer = ask(user, shared, GooseMethod::Post, "/jobs:batch", "batch", Some(body)).await?;
+    let accepted = answer["accepted"].as_u64().unwrap_or_default();
+    shared.note_accepted(visit, accepted);
+    if accepted < BATCH { failed("jobs of a batch were refused") } else { Ok(()) }
 }
 
 async fn poll(user: &mut GooseUser, shared: &Shared) -> TransactionResult {

@@ -168,7 +168,7 @@ impl Seat {
         watched.hops.note(told, by_the_clock);
         match told.kind.as_str() {
             "running" => watched.running.record(took),
-            "completed" => watched.ended.record(took),
+            "completed" | "failed" | "cancelled" => watched.ended.record(took),
             _ => {}
         }
     }
