@@ -202,6 +202,21 @@ fn manifests_depend_only_downwards() {
     }
 }
 
+/// With a second one `cargo run` asks which of them is meant.
+#[test]
+fn cargo_run_means_the_cli() {
+    let chosen: Vec<_> = fs::read_dir(workspace())
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join("Cargo.toml"))
+        .filter(|manifest| manifest.is_file())
+        .filter(|manifest| {
+            let text = fs::read_to_string(manifest).unwrap();
+            text.lines().any(|line| line.starts_with("default-run"))
+        })
+        .collect();
+    assert_eq!(chosen, [workspace().join("cli/Cargo.toml")]);
+}
+
 #[test]
 fn files_are_about_one_thing() {
     let too_long: Vec<_> = sources()
