@@ -53,7 +53,7 @@ pub use ledger::Ledger;
 pub use list::JobFilter;
 pub use migrate::{migrate, pending_migrations};
 pub use outbox::{Due, Taken};
-pub use pool::{PoolSettings, RESTED, connect, connect_lazy};
+pub use pool::{Connections, PoolSettings, RESTED, connect, connect_lazy};
 pub use promote::Promoted;
 pub use prune::{Pruned, Retention};
 pub use ranking::Ranked;

@@ -76,6 +76,24 @@ impl StoreError {
         }
     }
 
+    /// Whether the connection is of no use any more.
+    pub(super) fn is_connection_lost(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => error.code().is_some_and(|code| {
+                // The server ended it: shut down, crashed, or told so by a person or a limit.
+                code.starts_with("08") || code.starts_with("57P") || code == "25P03"
+            }),
+            Self::Database(error) => matches!(
+                error,
+                sqlx::Error::Io(_)
+                    | sqlx::Error::Tls(_)
+                    | sqlx::Error::WorkerCrashed
+                    | sqlx::Error::Protocol(_)
+            ),
+            _ => false,
+        }
+    }
+
     /// Whether the schema is another than this program's: it lacks something.
     #[must_use]
     pub fn is_outdated(&self) -> bool {

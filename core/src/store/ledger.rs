@@ -12,11 +12,11 @@ mod reading;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::{Connection, PgConnection, PgPool};
-use tokio::time::timeout;
+use sqlx::{Connection, PgConnection};
 use tokio_util::task::TaskTracker;
 
 use super::keys::Key;
+use super::pool::Connections;
 use super::{StoreError, keys, migrate};
 #[cfg(jetlane_mutants)]
 use crate::config::Mutant;
@@ -33,24 +33,24 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(6);
 /// [`StoreError::Corrupt`].
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    pub(super) pool: PgPool,
+    pub(super) connections: Connections,
     /// Transactions under way. They run to their end even if the caller goes
     /// away, since a dropped `begin` or `commit` leaves its outcome to chance.
     transactions: TaskTracker,
 }
 
 impl Ledger {
-    /// A ledger behind `pool`, which [`connect`](super::connect) made.
+    /// The ledger that [`connect`](super::connect) has connected to.
     #[must_use]
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool, transactions: TaskTracker::new() }
+    pub fn new(connections: Connections) -> Self {
+        Self { connections, transactions: TaskTracker::new() }
     }
 
     /// Waits for transactions under way and closes every connection.
     pub async fn close(&self) {
         self.transactions.close();
         self.transactions.wait().await;
-        self.pool.close().await;
+        self.connections.close();
     }
 
     /// Asks the ledger for a sign of life.
@@ -59,8 +59,7 @@ impl Ledger {
     ///
     /// If it gives none within the acquire and statement time-outs.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let connection = &mut *self.pool.acquire().await?;
-        limited(async {
+        self.run(async |connection| {
             sqlx::query_scalar!(r#"SELECT 1 AS "one!""#).fetch_one(connection).await?;
             Ok(())
         })
@@ -73,8 +72,15 @@ impl Ledger {
     ///
     /// As all.
     pub async fn is_current(&self) -> Result<bool, StoreError> {
-        let connection = &mut *self.pool.acquire().await?;
-        limited(async { Ok(migrate::is_current(connection).await?) }).await
+        self.run(async |connection| Ok(migrate::is_current(connection).await?)).await
+    }
+
+    /// Does `work` with a connection, each statement for itself.
+    async fn run<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.connections.run(ANSWER_LIMIT, work).await
     }
 
     /// Runs `work` in a transaction of its own task, and commits if it succeeds.
@@ -85,7 +91,7 @@ impl Ledger {
             + Send
             + 'static,
     {
-        let transaction = transaction(self.pool.clone(), work);
+        let transaction = transaction(self.connections.clone(), work);
         #[cfg(jetlane_mutants)]
         if Mutant::NoPoolGuard.is_on() {
             return transaction.await;
@@ -94,45 +100,27 @@ impl Ledger {
     }
 }
 
-/// What `work` yields, unless that takes longer than the server's own limits
-/// allow: then its peer may be gone without a word, and dropping it half-way has
-/// the pool close its connection. Else such connections could be all that a pool
-/// has, until the system notices.
-async fn limited<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    within(ANSWER_LIMIT, work).await
-}
-
-/// What `work` yields within `limit`; see [`limited`].
-async fn within<T>(
-    limit: Duration,
-    work: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    timeout(limit, work)
-        .await
-        .map_err(|elapsed| StoreError::Database(sqlx::Error::Io(elapsed.into())))?
-}
-
 /// A transaction from its begin to its end.
-async fn transaction<T, F>(pool: PgPool, work: F) -> Result<T, StoreError>
+async fn transaction<T, F>(connections: Connections, work: F) -> Result<T, StoreError>
 where
     F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, StoreError>>,
 {
-    let mut connection = pool.acquire().await?;
-    limited(async {
-        let mut transaction = connection.begin().await?;
-        match work(&mut transaction).await {
-            Ok(value) => {
-                transaction.commit().await?;
-                Ok(value)
+    connections
+        .run(ANSWER_LIMIT, async |connection| {
+            let mut transaction = connection.begin().await?;
+            match work(&mut transaction).await {
+                Ok(value) => {
+                    transaction.commit().await?;
+                    Ok(value)
+                }
+                Err(error) => {
+                    // Now, not when the connection is used next: it holds locks.
+                    transaction.rollback().await?;
+                    Err(error)
+                }
             }
-            Err(error) => {
-                // Now, not when the connection is used next: it holds locks.
-                transaction.rollback().await?;
-                Err(error)
-            }
-        }
-    })
-    .await
+        })
+        .await
 }
 
 /// Moves the key on after a change of the one job that has it.

@@ -1,10 +1,12 @@
-//! Connections to the ledger.
+//! Connections to the ledger, and how they are lent.
 
+use std::fmt;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, Executor, PgPool};
-use tokio::time::{error::Elapsed, timeout};
+use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
+use tokio::time::{error::Elapsed, sleep, timeout};
 
 use super::StoreError;
 #[cfg(jetlane_mutants)]
@@ -39,10 +41,48 @@ pub(super) const LOCK_TIMEOUT: &str = "4s";
 /// without a word.
 const SIGN_OF_LIFE_LIMIT: Duration = Duration::from_millis(500);
 
-/// The same of one that was just in use. A server that is busy must not lose its
-/// connections over it: making new ones keeps it busier still. Less than callers
-/// wait for a connection: one whose peer is silent takes a place for as long.
+/// The same of one whose last statement was given up half-way. A server that is
+/// busy must not lose its connections over it: making new ones keeps it busier
+/// still.
 const RESET_LIMIT: Duration = Duration::from_millis(1_500);
+
+/// What a server keeps for a connection grows with what was done there.
+const MAX_AGE: Duration = Duration::from_mins(30);
+
+/// Between attempts to connect to a server that starts or is away.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections to the ledger. Clones share them.
+///
+/// Nothing is said to the server when a connection comes back: two more round
+/// trips for each statement are what most of them would cost. The one used last
+/// is lent first: what the server keeps for it is still at hand.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    pool: managed::Pool<Maker>,
+    acquire_timeout: Duration,
+}
+
+/// Makes connections, and looks at one before it is lent again.
+#[derive(Debug)]
+struct Maker {
+    options: PgConnectOptions,
+    rested: Duration,
+}
+
+struct Kept {
+    connection: PgConnection,
+    /// Whoever borrowed it last went away half-way: it may be in a transaction
+    /// that sqlx does not know of (a `begin` that was dropped). The next
+    /// borrower's write would be acknowledged and then lost.
+    is_in_doubt: bool,
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("is_in_doubt", &self.is_in_doubt).finish_non_exhaustive()
+    }
+}
 
 /// Connects, and proves it by one connection.
 ///
@@ -50,18 +90,18 @@ const RESET_LIMIT: Duration = Duration::from_millis(1_500);
 ///
 /// [`StoreError::Database`] if the URL is none or the server does not answer
 /// within the acquire time-out.
-pub async fn connect(settings: &PoolSettings) -> Result<PgPool, StoreError> {
-    let pool = connect_lazy(settings)?;
-    drop(pool.acquire().await?);
-    Ok(pool)
+pub async fn connect(settings: &PoolSettings) -> Result<Connections, StoreError> {
+    let connections = connect_lazy(settings)?;
+    drop(connections.lend().await?);
+    Ok(connections)
 }
 
 /// Makes a pool that connects when it is first used. Needs a tokio runtime.
 ///
 /// # Errors
 ///
-/// [`StoreError::Database`] if the URL is none.
-pub fn connect_lazy(settings: &PoolSettings) -> Result<PgPool, StoreError> {
+/// [`StoreError::Database`] if the URL is none, or no connection is allowed.
+pub fn connect_lazy(settings: &PoolSettings) -> Result<Connections, StoreError> {
     let options: PgConnectOptions = settings.url.parse::<PgConnectOptions>()?;
     // A statement that hangs must not hold a connection, or a row, for ever.
     let options = options.application_name(settings.application_name).options([
@@ -77,42 +117,161 @@ pub fn connect_lazy(settings: &PoolSettings) -> Result<PgPool, StoreError> {
         // A plan that was made while a table was small is kept while it grows.
         ("enable_seqscan", "off"),
     ]);
+    let pool = managed::Pool::builder(Maker { options, rested: settings.rested })
+        .max_size(settings.max_connections as usize)
+        .queue_mode(QueueMode::Lifo)
+        .build()
+        .map_err(|error| sqlx::Error::Configuration(error.into()))?;
+    Ok(Connections { pool, acquire_timeout: settings.acquire_timeout })
+}
 
-    let rested = settings.rested;
-    Ok(PgPoolOptions::new()
-        .max_connections(settings.max_connections)
-        .acquire_timeout(settings.acquire_timeout)
-        .idle_timeout(Duration::from_mins(5))
-        .max_lifetime(Duration::from_mins(30))
-        // A connection that was in use a moment ago is taken as it is; one that
-        // rested may be dead, if only because this process was frozen.
-        .test_before_acquire(false)
-        .before_acquire(move |connection, meta| {
-            Box::pin(async move {
-                if meta.idle_for >= rested {
-                    timeout(SIGN_OF_LIFE_LIMIT, connection.ping()).await.map_err(too_late)??;
-                }
-                Ok(true)
-            })
-        })
-        .after_release(|connection, _| {
-            Box::pin(async move {
-                #[cfg(jetlane_mutants)]
-                if Mutant::NoPoolGuard.is_on() {
-                    return Ok(true);
-                }
-                // A `begin` that was dropped half-way leaves the connection in
-                // a transaction that sqlx does not know of; the next
-                // borrower's write would be acknowledged and then lost. Alone,
-                // ROLLBACK would warn in the server's log every time.
-                let reset = connection.execute("BEGIN; ROLLBACK");
-                timeout(RESET_LIMIT, reset).await.map_err(too_late)??;
-                Ok(true)
-            })
-        })
-        .connect_lazy_with(options))
+impl Connections {
+    /// What `work` yields, done with a connection within `limit`; waiting for
+    /// the connection does not count.
+    ///
+    /// Work that takes longer than the server's own limits allow may have a
+    /// peer that is gone without a word: its connection is closed. Else such
+    /// connections could be all that there are, until the system notices.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`; [`StoreError::Database`] also if there is no connection
+    /// to be had, and then nothing was done.
+    pub(super) async fn run<T>(
+        &self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut kept = self.lend().await?;
+        kept.is_in_doubt = true;
+        let result = timeout(limit, work(&mut kept.connection))
+            .await
+            .unwrap_or_else(|elapsed| Err(too_late(elapsed).into()));
+        if result.as_ref().is_err_and(StoreError::is_connection_lost) {
+            drop(Object::take(kept));
+        } else {
+            kept.is_in_doubt = false;
+        }
+        result
+    }
+
+    /// Closes every connection that is not lent, and the others when they come
+    /// back. Lends no more.
+    pub(super) fn close(&self) {
+        self.pool.close();
+    }
+
+    /// How to reach the server.
+    pub(super) fn options(&self) -> &PgConnectOptions {
+        &self.pool.manager().options
+    }
+
+    async fn lend(&self) -> Result<Object<Maker>, StoreError> {
+        let lent = timeout(self.acquire_timeout, self.pool.get()).await;
+        Ok(lent.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|error| match error {
+            PoolError::Backend(error) => error,
+            PoolError::Closed => sqlx::Error::PoolClosed,
+            PoolError::Timeout(_)
+            | PoolError::NoRuntimeSpecified
+            | PoolError::PostCreateHook(_) => sqlx::Error::PoolTimedOut,
+        })?)
+    }
+}
+
+impl managed::Manager for Maker {
+    type Type = Kept;
+    type Error = sqlx::Error;
+
+    /// Tries on while the server starts or is away, for as long as the caller waits.
+    async fn create(&self) -> Result<Kept, sqlx::Error> {
+        loop {
+            // In a box: it is large, and part of every caller that might have to wait for it.
+            match Box::pin(self.options.connect()).await {
+                Ok(connection) => return Ok(Kept { connection, is_in_doubt: false }),
+                Err(error) if may_pass(&error) => sleep(RECONNECT_PAUSE).await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn recycle(&self, kept: &mut Kept, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+        if metrics.age() > MAX_AGE {
+            return Err(RecycleError::message("too old"));
+        }
+        #[cfg(jetlane_mutants)]
+        if Mutant::NoPoolGuard.is_on() {
+            return Ok(());
+        }
+        if kept.is_in_doubt {
+            // Alone, ROLLBACK would warn in the server's log every time.
+            let reset = kept.connection.execute("BEGIN; ROLLBACK");
+            timeout(RESET_LIMIT, reset).await.map_err(too_late)??;
+        } else if metrics.last_used() >= self.rested {
+            timeout(SIGN_OF_LIFE_LIMIT, Box::pin(kept.connection.ping()))
+                .await
+                .map_err(too_late)??;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the server is away, or starts and takes no connections yet.
+fn may_pass(error: &sqlx::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    match error {
+        sqlx::Error::Io(error) => {
+            matches!(error.kind(), ConnectionRefused | ConnectionAborted | ConnectionReset)
+        }
+        sqlx::Error::Database(error) => error.is_transient_in_connect_phase(),
+        _ => false,
+    }
 }
 
 fn too_late(elapsed: Elapsed) -> sqlx::Error {
     sqlx::Error::Io(elapsed.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(6);
+
+    /// Without a look at what is in doubt, about one borrower in twenty gets it.
+    #[tokio::test]
+    async fn a_begin_that_was_dropped_leaves_no_transaction_to_the_next_borrower() {
+        let database = jetlane_devstack::database(|_| async { Ok(()) }).await.unwrap();
+        let settings = PoolSettings {
+            url: database.url.clone(),
+            application_name: "pool-test",
+            max_connections: 1,
+            acquire_timeout: Duration::from_secs(20),
+            rested: RESTED,
+        };
+        let connections = connect(&settings).await.unwrap();
+
+        for _ in 0..200 {
+            let begin = connections.run(LIMIT, async |connection| {
+                connection.begin().await?;
+                Ok(())
+            });
+            // One poll sends BEGIN; dropping the future forgets the answer, if it is not there yet.
+            let _ = begin.now_or_never();
+
+            let is_own = connections.run(LIMIT, async |connection| {
+                // As text: a prepared statement begins its transaction before its query.
+                let row = sqlx::raw_sql(
+                    "SELECT xact_start >= query_start
+                     FROM pg_stat_activity
+                     WHERE pid = pg_backend_pid()",
+                )
+                .fetch_one(connection)
+                .await?;
+                Ok(sqlx::Row::get::<bool, _>(&row, 0))
+            });
+            assert!(is_own.await.unwrap(), "inside a transaction that another began");
+        }
+    }
 }

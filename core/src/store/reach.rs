@@ -23,10 +23,10 @@ impl Ledger {
     /// Waits until a connection can be made, and returns whether it could be at once. Why it cannot
     /// is logged once for each reason, and once that it can.
     pub async fn until_reached(&self) -> bool {
-        let options = self.pool.connect_options();
-        let address = address(&options);
+        let options = self.connections.options();
+        let address = address(options);
         let mut told = None;
-        while let Err(error) = reach(&options).await {
+        while let Err(error) = reach(options).await {
             let error = causes(&error);
             if told.as_ref() != Some(&error) {
                 tracing::warn!(address, error, "cannot reach the ledger; trying on");

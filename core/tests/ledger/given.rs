@@ -12,6 +12,7 @@ use jetlane_core::store::{
 use jetlane_devstack::TestDatabase;
 use serde_json::Map;
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
@@ -29,13 +30,18 @@ pub(crate) async fn given_a_ledger() -> Given {
     let database = jetlane_devstack::database(|url| async move { migrate(&url).await.map(drop) })
         .await
         .unwrap();
-    let pool = connect(&settings(&database.url, 20)).await.unwrap();
+    let connections = connect(&settings(&database.url, 20)).await.unwrap();
     Given {
-        ledger: Ledger::new(pool.clone()),
-        pool,
+        ledger: Ledger::new(connections),
+        pool: a_pool(&database.url),
         url: database.url.clone(),
         _database: database,
     }
+}
+
+/// To look behind the ledger's back.
+pub(crate) fn a_pool(url: &str) -> PgPool {
+    PgPoolOptions::new().max_connections(8).connect_lazy(url).unwrap()
 }
 
 /// The same on a server whose grace after its start is over.

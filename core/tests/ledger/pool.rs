@@ -1,11 +1,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use jetlane_core::domain::TenantName;
 use jetlane_core::store::{Ledger, PoolSettings, connect};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgPool, Row};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -17,33 +15,6 @@ use crate::given::{given_a_ledger, job, settings};
 /// More than a call may take whose peer is silent, and its connection to go.
 const GIVEN_UP: Duration = Duration::from_secs(10);
 
-/// A dropped `begin` leaves a transaction that the client does not know of.
-/// Without the pool's guard, about one borrower in twenty gets it.
-#[tokio::test]
-async fn a_cancelled_begin_leaves_no_transaction_to_the_next_borrower() {
-    let given = given_a_ledger().await;
-    let pool = connect(&settings(&given.url, 1)).await.unwrap();
-
-    for _ in 0..200 {
-        let mut connection = pool.acquire().await.unwrap();
-        // One poll sends BEGIN; dropping the future forgets the answer.
-        let _ = connection.begin().now_or_never();
-        drop(connection);
-
-        // As text: a prepared statement begins its transaction before its query.
-        let row = sqlx::raw_sql(
-            "SELECT xact_start >= query_start FROM pg_stat_activity WHERE pid = pg_backend_pid()",
-        )
-        .fetch_one(&pool)
-        .await
-        .unwrap();
-        assert!(
-            row.get::<bool, _>(0),
-            "the next borrower was inside a transaction it did not begin"
-        );
-    }
-}
-
 /// A connection through which nothing comes any more, and which nobody closes,
 /// must not be all that a pool has: neither for a statement nor for a
 /// transaction.
@@ -53,31 +24,18 @@ async fn a_connection_that_went_silent_is_given_up_and_replaced() {
     let tenant = TenantName::default();
     let (address, silence, _road) = given_a_road_that_falls_silent(&given.url).await;
     let url = with_address(&given.url, address);
-    let pool = connect(&settings(&url, 1)).await.unwrap();
-    let ledger = Ledger::new(pool.clone());
+    let ledger = Ledger::new(connect(&settings(&url, 1)).await.unwrap());
 
     let id = job("any").id;
-    until_idle(&pool).await;
     silence.send(1).unwrap();
     let find = timeout(GIVEN_UP, ledger.find(&tenant, id)).await;
     assert!(find.expect("the call ended").unwrap_err().is_unavailable());
     assert!(timeout(GIVEN_UP, ledger.find(&tenant, id)).await.unwrap().unwrap().is_none());
 
-    until_idle(&pool).await;
     silence.send(2).unwrap();
     let cancel = timeout(GIVEN_UP, ledger.cancel(&tenant, id)).await;
     assert!(cancel.expect("the call ended").unwrap_err().is_unavailable());
     assert!(timeout(GIVEN_UP, ledger.cancel(&tenant, id)).await.unwrap().is_ok());
-}
-
-/// Connections go back to their pool beside what their borrower does next.
-async fn until_idle(pool: &PgPool) {
-    let is_idle = async {
-        while pool.num_idle() == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(GIVEN_UP, is_idle).await.expect("the connection came back");
 }
 
 /// Who may be frozen asks every time: a connection that was used a moment ago,
@@ -86,19 +44,20 @@ async fn until_idle(pool: &PgPool) {
 async fn a_connection_that_the_server_ended_is_replaced_before_it_is_used() {
     let given = given_a_ledger().await;
     let settings = PoolSettings { rested: Duration::ZERO, ..settings(&given.url, 1) };
-    let pool = connect(&settings).await.unwrap();
-    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&pool).await.unwrap();
-    until_idle(&pool).await;
+    let ledger = Ledger::new(connect(&settings).await.unwrap());
 
-    let is_ended: bool = sqlx::query_scalar("SELECT pg_terminate_backend($1, 5000)")
-        .bind(pid)
-        .fetch_one(&given.pool)
-        .await
-        .unwrap();
-    assert!(is_ended);
+    let is_ended: Option<bool> = sqlx::query_scalar(
+        "SELECT bool_and(pg_terminate_backend(pid, 5000))
+         FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name = $1",
+    )
+    .bind(settings.application_name)
+    .fetch_one(&given.pool)
+    .await
+    .unwrap();
+    assert_eq!(is_ended, Some(true));
 
-    let found = Ledger::new(pool).find(&TenantName::default(), job("any").id).await;
-    assert!(found.unwrap().is_none());
+    assert!(ledger.find(&TenantName::default(), job("any").id).await.unwrap().is_none());
 }
 
 /// An address that leads to the server. Connections made before `silence` was

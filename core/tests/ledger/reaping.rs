@@ -5,7 +5,9 @@ use jetlane_core::store::{Claim, Held, Ledger, connect, migrate};
 use jetlane_devstack::{Data, Postgres, Settings};
 use tokio::time::timeout;
 
-use crate::given::{LEASE, a_worker, given_a_settled_server, job, rung, settings, until_settled};
+use crate::given::{
+    LEASE, a_pool, a_worker, given_a_settled_server, job, rung, settings, until_settled,
+};
 
 const SILENCE: Duration = Duration::from_secs(4);
 
@@ -83,8 +85,8 @@ async fn while_the_ledger_does_not_commit_nobody_is_taken_for_dead() {
     let own = Settings::from_env().unwrap().without_given();
     let server = Postgres::start(&own, &Data::Temporary).await.unwrap();
     migrate(server.admin_url()).await.unwrap();
-    let pool = connect(&settings(server.admin_url(), 4)).await.unwrap();
-    let ledger = Ledger::new(pool.clone());
+    let pool = a_pool(server.admin_url());
+    let ledger = Ledger::new(connect(&settings(server.admin_url(), 4)).await.unwrap());
     let worker = a_worker();
     ledger.register_worker(worker, 1).await.unwrap();
     let kept = job("kept");

@@ -13,6 +13,7 @@ use jetlane_devstack::TestDatabase;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
 use crate::chance::{Answer, History, Step, pick, step};
@@ -55,10 +56,9 @@ async fn given_a_ledger() -> Real {
         acquire_timeout: Duration::from_secs(20),
         rested: RESTED,
     };
-    let pool = connect(&settings).await.unwrap();
     let mut real = Real {
-        ledger: Ledger::new(pool.clone()),
-        pool,
+        ledger: Ledger::new(connect(&settings).await.unwrap()),
+        pool: PgPoolOptions::new().max_connections(1).connect_lazy(&database.url).unwrap(),
         jobs: Vec::new(),
         keys: Vec::new(),
         workers: Vec::new(),

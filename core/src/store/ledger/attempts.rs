@@ -4,7 +4,7 @@ use std::time::Duration;
 
 #[cfg(jetlane_mutants)]
 use super::mutants;
-use super::{Ledger, limited, readmit_after};
+use super::{Ledger, readmit_after};
 use crate::domain::{Change, Frees, LaneName, Lease, Settlement, Share, TenantName, WorkerId};
 use crate::store::{
     Claim, Claims, Held, MOST_TENANTS, Renewed, StoreError, claim, isolate, lanes, renew, settle,
@@ -22,7 +22,7 @@ impl Ledger {
     ///
     /// As all. Jobs that were claimed after all are given back by the reaper.
     pub async fn claim(&self, request: &Claim) -> Result<Claims, StoreError> {
-        limited(claim::claim(&mut *self.pool.acquire().await?, request)).await
+        self.run(async |connection| claim::claim(connection, request).await).await
     }
 
     /// The tenants of whom jobs are claimable in the lane, with their shares.
@@ -40,10 +40,10 @@ impl Ledger {
         after: Option<&TenantName>,
     ) -> Result<Vec<Share>, StoreError> {
         let mut found =
-            limited(shares::waiting(&mut *self.pool.acquire().await?, lane, after)).await?;
+            self.run(async |connection| shares::waiting(connection, lane, after).await).await?;
         if after.is_some() && found.len() < MOST_TENANTS {
             let mut start =
-                limited(shares::waiting(&mut *self.pool.acquire().await?, lane, None)).await?;
+                self.run(async |connection| shares::waiting(connection, lane, None).await).await?;
             start.retain(|share| after.is_some_and(|after| share.tenant <= *after));
             start.truncate(MOST_TENANTS - found.len());
             found.extend(start);
@@ -62,7 +62,7 @@ impl Ledger {
         lane: &LaneName,
         worker: WorkerId,
     ) -> Result<bool, StoreError> {
-        limited(isolate::reserve(&mut *self.pool.acquire().await?, lane, worker)).await
+        self.run(async |connection| isolate::reserve(connection, lane, worker).await).await
     }
 
     /// Leases the reserved job to the worker, which holds nothing else; even one
@@ -100,7 +100,7 @@ impl Ledger {
     ///
     /// As all; giving up again does no harm.
     pub async fn give_up_isolated(&self, worker: WorkerId) -> Result<Change, StoreError> {
-        limited(isolate::give_up(&mut *self.pool.acquire().await?, worker)).await
+        self.run(async |connection| isolate::give_up(connection, worker).await).await
     }
 
     /// Moves the worker's heartbeat and its leases. What was held and does not
@@ -115,9 +115,8 @@ impl Ledger {
         held: &[Held],
         lease: Duration,
     ) -> Result<Vec<Renewed>, StoreError> {
-        let connection = &mut *self.pool.acquire().await?;
-        limited(renew::beat(connection, worker)).await?;
-        limited(renew::renew(connection, worker, held, lease)).await
+        self.run(async |connection| renew::beat(connection, worker).await).await?;
+        self.run(async |connection| renew::renew(connection, worker, held, lease).await).await
     }
 
     /// Ends attempts. Those that the change says nothing of were superseded, and
@@ -128,10 +127,13 @@ impl Ledger {
     /// As all; settling again does no harm.
     pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<Change, StoreError> {
         #[cfg(jetlane_mutants)]
-        let settlements =
-            limited(mutants::settlements(&mut *self.pool.acquire().await?, settlements)).await?;
+        let settlements = self
+            .run(async |connection| mutants::settlements(connection, settlements).await)
+            .await?;
         if settlements.iter().all(|settlement| settlement.frees == Frees::Slot) {
-            return limited(settle::settle(&mut *self.pool.acquire().await?, &settlements)).await;
+            return self
+                .run(async |connection| settle::settle(connection, &settlements).await)
+                .await;
         }
         self.transact(move |connection| {
             Box::pin(async move {
@@ -148,7 +150,7 @@ impl Ledger {
     ///
     /// As all.
     pub async fn register_lanes(&self, lanes: &[LaneName]) -> Result<(), StoreError> {
-        limited(lanes::register(&mut *self.pool.acquire().await?, lanes)).await
+        self.run(async |connection| lanes::register(connection, lanes).await).await
     }
 
     /// Enters a worker, or moves its heartbeat.
@@ -157,7 +159,7 @@ impl Ledger {
     ///
     /// As all.
     pub async fn register_worker(&self, worker: WorkerId, slots: i32) -> Result<(), StoreError> {
-        limited(workers::register(&mut *self.pool.acquire().await?, worker, slots)).await
+        self.run(async |connection| workers::register(connection, worker, slots).await).await
     }
 
     /// Strikes out a worker that holds nothing.
@@ -166,6 +168,6 @@ impl Ledger {
     ///
     /// As all.
     pub async fn remove_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
-        limited(workers::remove(&mut *self.pool.acquire().await?, worker)).await
+        self.run(async |connection| workers::remove(connection, worker).await).await
     }
 }

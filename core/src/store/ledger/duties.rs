@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Ledger, limited, readmit_after, readmit_of, within};
+use super::{Ledger, readmit_after, readmit_of};
 use crate::domain::{Change, LaneName};
 use crate::store::keys::{self, Key, Readmitted, Which};
 use crate::store::{
@@ -23,7 +23,7 @@ impl Ledger {
     /// announced then: the relay does it.
     pub async fn promote(&self) -> Result<Promoted, StoreError> {
         let mut change =
-            limited(promote::promote(&mut *self.pool.acquire().await?, Which::Unkeyed)).await?;
+            self.run(async |connection| promote::promote(connection, Which::Unkeyed).await).await?;
         let (keyed, next_due_in) = self
             .transact(|connection| {
                 Box::pin(async move {
@@ -47,19 +47,21 @@ impl Ledger {
     /// counts, and nothing was written. Reaping again does no harm. Of what came
     /// before, nothing is announced: the relay does it.
     pub async fn reap(&self, silence: Duration) -> Result<Reaped, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        let running = limited(reap::running(&mut connection, silence)).await?;
+        let running = self.run(async |connection| reap::running(connection, silence).await).await?;
         if !running.any_lost {
             return Ok(Reaped { change: Change::default(), is_more: false, busy: running.busy });
         }
-        within(PROMPT, reap::prove(&mut connection)).await?;
+        self.connections.run(PROMPT, reap::prove).await?;
         // Whoever makes room for a job that runs alone runs something: its loss is seen here.
-        let mut change = limited(isolate::give_up_for_silent(&mut connection, silence)).await?;
-        let unkeyed = limited(reap::reap(&mut connection, silence, Which::Unkeyed)).await?;
+        let mut change = self
+            .run(async |connection| isolate::give_up_for_silent(connection, silence).await)
+            .await?;
+        let unkeyed = self
+            .run(async |connection| reap::reap(connection, silence, Which::Unkeyed).await)
+            .await?;
         let mut is_more = reap::is_full(&unkeyed);
         change.extend(unkeyed.unsent);
         if running.any_keyed {
-            drop(connection);
             let keyed = self
                 .transact(move |connection| {
                     Box::pin(async move {
@@ -70,9 +72,9 @@ impl Ledger {
                 .await?;
             is_more |= reap::is_full(&keyed);
             change.extend(keyed.unsent);
-            connection = self.pool.acquire().await?;
         }
-        let busy = limited(reap::running(&mut connection, silence)).await?.busy;
+        let busy =
+            self.run(async |connection| reap::running(connection, silence).await).await?.busy;
         Ok(Reaped { change, is_more, busy })
     }
 
@@ -84,7 +86,8 @@ impl Ledger {
     ///
     /// As all; asking again does no harm.
     pub async fn readmit_stranded(&self, after: Option<Key>) -> Result<Readmitted, StoreError> {
-        let looked_at = limited(keys::stranded(&mut *self.pool.acquire().await?, after)).await?;
+        let looked_at =
+            self.run(async |connection| keys::stranded(connection, after).await).await?;
         Ok(Readmitted { change: self.readmit(looked_at.stranded).await?, go_on: looked_at.go_on })
     }
 
@@ -94,7 +97,7 @@ impl Ledger {
     ///
     /// As all.
     pub async fn unranked_lanes(&self) -> Result<Vec<LaneName>, StoreError> {
-        limited(ranking::unranked(&mut *self.pool.acquire().await?)).await
+        self.run(async |connection| ranking::unranked(connection).await).await
     }
 
     /// Ranks jobs anew that wait in such a lane, some thousands at a time.
@@ -109,7 +112,7 @@ impl Ledger {
         ranked.jobs += keyed.jobs;
         ranked.change.extend(keyed.change.unsent);
         if ranked.jobs == 0 {
-            limited(ranking::finish(&mut *self.pool.acquire().await?, lane)).await?;
+            self.run(async |connection| ranking::finish(connection, lane).await).await?;
         }
         Ok(ranked)
     }
@@ -150,11 +153,12 @@ impl Ledger {
     ///
     /// As all, if any part failed; pruning again does no harm.
     pub async fn prune(&self, retention: &Retention) -> Result<Pruned, StoreError> {
-        let ended = limited(prune::ended(&mut *self.pool.acquire().await?, retention)).await;
-        let dead = limited(prune::dead(&mut *self.pool.acquire().await?, retention)).await;
+        let ended = self.run(async |connection| prune::ended(connection, retention).await).await;
+        let dead = self.run(async |connection| prune::dead(connection, retention).await).await;
         let keys =
-            limited(prune::idempotency_keys(&mut *self.pool.acquire().await?, retention)).await;
-        let workers = limited(prune::workers(&mut *self.pool.acquire().await?, retention)).await;
+            self.run(async |connection| prune::idempotency_keys(connection, retention).await).await;
+        let workers =
+            self.run(async |connection| prune::workers(connection, retention).await).await;
         Ok(Pruned { jobs: ended? + dead?, idempotency_keys: keys?, workers: workers? })
     }
 
@@ -165,10 +169,11 @@ impl Ledger {
     ///
     /// As all, also where the table is too busy to be locked at once; rotating again does no harm.
     pub async fn rotate_events(&self, retention: &Retention) -> Result<i32, StoreError> {
-        let made = limited(prune::make_event_partitions(&mut *self.pool.acquire().await?)).await;
-        let dropped =
-            limited(prune::drop_event_partitions(&mut *self.pool.acquire().await?, retention))
-                .await?;
+        let made =
+            self.run(async |connection| prune::make_event_partitions(connection).await).await;
+        let dropped = self
+            .run(async |connection| prune::drop_event_partitions(connection, retention).await)
+            .await?;
         made.map(|()| dropped)
     }
 
@@ -178,7 +183,7 @@ impl Ledger {
     ///
     /// As all; what stays is published again.
     pub async fn strike_out(&self, outbox_ids: &[i64]) -> Result<(), StoreError> {
-        limited(outbox::strike_out(&mut *self.pool.acquire().await?, outbox_ids)).await
+        self.run(async |connection| outbox::strike_out(connection, outbox_ids).await).await
     }
 
     /// Takes rows of the outbox that are due, for `hold`.
@@ -187,10 +192,10 @@ impl Ledger {
     ///
     /// As all; what was taken is due again after `hold`.
     pub async fn take_due(&self, limit: i64, hold: Duration) -> Result<Taken, StoreError> {
-        let connection = &mut *self.pool.acquire().await?;
-        let rows = limited(outbox::take_due(connection, limit, hold)).await?;
+        let rows =
+            self.run(async |connection| outbox::take_due(connection, limit, hold).await).await?;
         let next_due_in = if rows.is_empty() {
-            limited(outbox::next_due_in(connection)).await?
+            self.run(outbox::next_due_in).await?
         } else {
             Some(Duration::ZERO)
         };
@@ -204,6 +209,6 @@ impl Ledger {
     ///
     /// As all.
     pub async fn count_refusals(&self, outbox_ids: &[i64]) -> Result<u64, StoreError> {
-        limited(outbox::count_refusals(&mut *self.pool.acquire().await?, outbox_ids)).await
+        self.run(async |connection| outbox::count_refusals(connection, outbox_ids).await).await
     }
 }

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 #[cfg(jetlane_mutants)]
 use super::mutants;
-use super::{Ledger, limited, readmit_after, readmit_one};
+use super::{Ledger, readmit_after, readmit_one};
 use crate::causes;
 #[cfg(jetlane_mutants)]
 use crate::config::Mutant;
@@ -57,8 +57,7 @@ impl Ledger {
         patience: Duration,
     ) -> Result<(Vec<Acceptance>, Change), StoreError> {
         if new.iter().all(|job| job.concurrency_key.is_none()) {
-            let connection = &mut *self.pool.acquire().await?;
-            return limited(accept_each(connection, new, patience)).await;
+            return self.run(async |connection| accept_each(connection, new, patience).await).await;
         }
         let new = Arc::clone(new);
         self.transact(move |connection| {
@@ -239,7 +238,7 @@ impl Ledger {
     ///
     /// As all.
     pub async fn find(&self, tenant: &TenantName, id: JobId) -> Result<Option<Job>, StoreError> {
-        limited(find::find(&mut *self.pool.acquire().await?, tenant, id)).await
+        self.run(async |connection| find::find(connection, tenant, id).await).await
     }
 
     /// A tenant's jobs, newest first, at most `limit`, only those older than `before`.
@@ -254,7 +253,8 @@ impl Ledger {
         before: Option<JobId>,
         limit: i64,
     ) -> Result<Vec<Job>, StoreError> {
-        limited(list::list(&mut *self.pool.acquire().await?, tenant, filter, before, limit)).await
+        self.run(async |connection| list::list(connection, tenant, filter, before, limit).await)
+            .await
     }
 
     /// Which dead letters a tenant has, newest job first, at most `limit`, only
@@ -270,7 +270,7 @@ impl Ledger {
         before: Option<JobId>,
         limit: i64,
     ) -> Result<Vec<JobId>, StoreError> {
-        limited(redrive::find(&mut *self.pool.acquire().await?, tenant, filter, before, limit))
+        self.run(async |connection| redrive::find(connection, tenant, filter, before, limit).await)
             .await
     }
 
@@ -284,7 +284,7 @@ impl Ledger {
         tenant: &TenantName,
         ids: &[JobId],
     ) -> Result<Vec<Job>, StoreError> {
-        limited(find::find_each(&mut *self.pool.acquire().await?, tenant, ids)).await
+        self.run(async |connection| find::find_each(connection, tenant, ids).await).await
     }
 
     /// Gives dead letters another chance. The change tells which they were.
@@ -313,7 +313,7 @@ impl Ledger {
     ///
     /// As all; asking again does no harm.
     pub async fn purge(&self, tenant: &TenantName, ids: &[JobId]) -> Result<Change, StoreError> {
-        limited(redrive::purge(&mut *self.pool.acquire().await?, tenant, ids)).await
+        self.run(async |connection| redrive::purge(connection, tenant, ids).await).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! What operators do: lanes, shares and limits.
 
-use super::{Ledger, limited};
+use super::Ledger;
 use crate::domain::{Change, ConcurrencyLimit, Lane, LaneName, LanePatch, Share, TenantName};
 use crate::store::keys::Key;
 use crate::store::{StoreError, keys, lanes, shares};
@@ -12,7 +12,7 @@ impl Ledger {
     ///
     /// As all.
     pub async fn lanes(&self) -> Result<Vec<Lane>, StoreError> {
-        limited(lanes::list(&mut *self.pool.acquire().await?, None)).await
+        self.run(async |connection| lanes::list(connection, None).await).await
     }
 
     /// A lane, if there is one of this name.
@@ -21,7 +21,7 @@ impl Ledger {
     ///
     /// As all.
     pub async fn lane(&self, name: &LaneName) -> Result<Option<Lane>, StoreError> {
-        Ok(limited(lanes::list(&mut *self.pool.acquire().await?, Some(name))).await?.pop())
+        Ok(self.run(async |connection| lanes::list(connection, Some(name)).await).await?.pop())
     }
 
     /// Changes a lane's policy, and makes the lane unless it is there. The change
@@ -60,7 +60,7 @@ impl Ledger {
     ///
     /// As all; pausing again does no harm.
     pub async fn pause_lane(&self, name: &LaneName) -> Result<bool, StoreError> {
-        limited(lanes::pause(&mut *self.pool.acquire().await?, name)).await
+        self.run(async |connection| lanes::pause(connection, name).await).await
     }
 
     /// Gives a lane's jobs out again. The change is empty if it was not paused.
@@ -69,7 +69,7 @@ impl Ledger {
     ///
     /// As all; resuming again does no harm.
     pub async fn resume_lane(&self, name: &LaneName) -> Result<Change, StoreError> {
-        limited(lanes::resume(&mut *self.pool.acquire().await?, name)).await
+        self.run(async |connection| lanes::resume(connection, name).await).await
     }
 
     /// Sets a tenant's share of a lane.
@@ -78,7 +78,7 @@ impl Ledger {
     ///
     /// [`StoreError::UnknownLane`], and then nothing was written; else as all.
     pub async fn set_share(&self, lane: &LaneName, share: &Share) -> Result<(), StoreError> {
-        limited(shares::set(&mut *self.pool.acquire().await?, lane, share)).await
+        self.run(async |connection| shares::set(connection, lane, share).await).await
     }
 
     /// Sets how many jobs of a tenant's concurrency key run at once. What it

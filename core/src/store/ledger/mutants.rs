@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
+use tokio::sync::oneshot;
 
-use super::Ledger;
 use super::jobs::{PATIENCE, accept_each};
 use super::readmit_after;
+use super::{ANSWER_LIMIT, Ledger};
 use crate::config::Mutant;
 use crate::domain::{Change, Lease, NewJob, Settlement};
 use crate::store::{Acceptance, StoreError, isolate};
@@ -46,12 +47,20 @@ pub(super) async fn accept(
     ledger: &Ledger,
     new: Vec<NewJob>,
 ) -> Result<(Vec<Acceptance>, Change), StoreError> {
-    let mut transaction = ledger.pool.begin().await?;
-    let (answers, change) = accept_each(&mut transaction, &new, PATIENCE).await?;
-    let change = readmit_after(&mut transaction, change).await?;
+    let (answer, answered) = oneshot::channel();
+    let connections = ledger.connections.clone();
     ledger.transactions.spawn(async move {
-        tokio::time::sleep(LATE).await;
-        transaction.commit().await
+        connections
+            .run(ANSWER_LIMIT, async |connection| {
+                let mut transaction = connection.begin().await?;
+                let (answers, change) = accept_each(&mut transaction, &new, PATIENCE).await?;
+                let change = readmit_after(&mut transaction, change).await?;
+                // Whoever asked may have gone.
+                let _ = answer.send((answers, change));
+                tokio::time::sleep(LATE).await;
+                Ok(transaction.commit().await?)
+            })
+            .await
     });
-    Ok((answers, change))
+    answered.await.map_err(|_| StoreError::Abandoned)
 }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Ledger, limited};
+use super::Ledger;
 use crate::domain::{Event, JobId, TenantName};
 use crate::store::{FeedFilter, FeedHead, FeedKey, StoreError, feed};
 
@@ -13,7 +13,7 @@ impl Ledger {
     ///
     /// As all.
     pub async fn event_horizon(&self) -> Result<i64, StoreError> {
-        limited(feed::horizon(&mut *self.pool.acquire().await?)).await
+        self.run(async |connection| feed::horizon(connection).await).await
     }
 
     /// The mark below which no event can appear any more: a ledger transaction.
@@ -22,7 +22,7 @@ impl Ledger {
     ///
     /// As all.
     pub async fn low_water(&self) -> Result<i64, StoreError> {
-        limited(feed::low_water(&mut *self.pool.acquire().await?)).await
+        self.run(async |connection| feed::low_water(connection).await).await
     }
 
     /// The names of all events from the transaction `from` on, and the mark.
@@ -31,14 +31,14 @@ impl Ledger {
     ///
     /// As all.
     pub async fn feed_head(&self, from: i64) -> Result<FeedHead, StoreError> {
-        let connection = &mut *self.pool.acquire().await?;
         // First the mark, then the events: what commits between is above the mark.
-        let low_water = limited(feed::low_water(&mut *connection)).await?;
+        let low_water = self.low_water().await?;
         let mut keys: Vec<FeedKey> = Vec::new();
         loop {
             let start = FeedKey { xid: from, job_id: JobId(Uuid::nil()), seq: 0 };
             let last = keys.last().copied().unwrap_or(start);
-            let page = limited(feed::keys_after(&mut *connection, last)).await?;
+            let page =
+                self.run(async |connection| feed::keys_after(connection, last).await).await?;
             let is_last = i64::try_from(page.len()).is_ok_and(|read| read < feed::PAGE);
             keys.extend(page);
             if is_last {
@@ -53,7 +53,7 @@ impl Ledger {
     ///
     /// As all.
     pub async fn feed_events(&self, keys: &[FeedKey]) -> Result<Vec<Event>, StoreError> {
-        limited(feed::events(&mut *self.pool.acquire().await?, keys)).await
+        self.run(async |connection| feed::events(connection, keys).await).await
     }
 
     /// A tenant's events after a place in the feed and of transactions below
@@ -70,7 +70,9 @@ impl Ledger {
         below: i64,
         limit: i64,
     ) -> Result<Vec<Event>, StoreError> {
-        limited(feed::replay(&mut *self.pool.acquire().await?, tenant, filter, after, below, limit))
-            .await
+        self.run(async |connection| {
+            feed::replay(connection, tenant, filter, after, below, limit).await
+        })
+        .await
     }
 }
