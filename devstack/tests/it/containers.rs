@@ -1,7 +1,7 @@
 //! What is promised of servers in containers.
 //!
-//! Tests that need a Docker engine with the images are marked; `bash .ci/containers` brings both,
-//! and runs these and all others on containers.
+//! Tests that need a Docker engine with the images are marked; `bash .ci/containers short` brings
+//! both, and runs these and all others on containers.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixListener;
@@ -102,7 +102,7 @@ async fn assert_all_goes(containers: &[String], volumes: &[String]) {
 }
 
 #[tokio::test]
-#[ignore = "needs a Docker engine: bash .ci/containers"]
+#[ignore = "needs a Docker engine: bash .ci/containers short"]
 async fn a_killed_process_leaves_no_container_and_no_volume() {
     let mut holder = Holder::start();
     holder.wait_until_it_holds();
@@ -117,7 +117,7 @@ async fn a_killed_process_leaves_no_container_and_no_volume() {
 
 /// The engine goes on with what a dead client has asked for.
 #[tokio::test]
-#[ignore = "needs a Docker engine: bash .ci/containers"]
+#[ignore = "needs a Docker engine: bash .ci/containers short"]
 async fn a_process_killed_while_its_containers_are_made_leaves_none() {
     for _ in 0..10 {
         let holder = Holder::start();
@@ -130,7 +130,7 @@ async fn a_process_killed_while_its_containers_are_made_leaves_none() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Docker engine: bash .ci/containers"]
+#[ignore = "needs a Docker engine: bash .ci/containers short"]
 async fn a_process_killed_while_its_servers_start_leaves_none() {
     let holder = Holder::start();
     eventually("the guards are at work", || holder.guards().len() == 2);
@@ -146,7 +146,7 @@ async fn a_process_killed_while_its_servers_start_leaves_none() {
 
 /// As when a system ends a service: every process is told at once.
 #[tokio::test]
-#[ignore = "needs a Docker engine: bash .ci/containers"]
+#[ignore = "needs a Docker engine: bash .ci/containers short"]
 async fn a_guard_that_is_told_to_end_removes_its_container_first() {
     let mut holder = Holder::start();
     holder.wait_until_it_holds();
@@ -161,7 +161,7 @@ async fn a_guard_that_is_told_to_end_removes_its_container_first() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Docker engine: bash .ci/containers"]
+#[ignore = "needs a Docker engine: bash .ci/containers short"]
 async fn ports_are_published_on_loopback_only() {
     let mut holder = Holder::start();
     holder.wait_until_it_holds();
@@ -177,7 +177,7 @@ async fn ports_are_published_on_loopback_only() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Docker engine: bash .ci/containers"]
+#[ignore = "needs a Docker engine: bash .ci/containers short"]
 async fn a_container_that_died_can_be_started_again() {
     let mut nats = Nats::start(&given::containers(), &Data::Temporary).await.unwrap();
     let name = async_nats::connect(nats.url()).await.unwrap().server_info().server_name;
@@ -191,7 +191,7 @@ async fn a_container_that_died_can_be_started_again() {
 
 /// The image's entry point says what it lacks.
 #[tokio::test]
-#[ignore = "needs a Docker engine: bash .ci/containers"]
+#[ignore = "needs a Docker engine: bash .ci/containers short"]
 async fn a_container_that_gives_up_is_quoted_at_once() {
     let containers = given::containers();
     // A PostgreSQL that is told what only a NATS server understands.
@@ -204,7 +204,7 @@ async fn a_container_that_gives_up_is_quoted_at_once() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Docker engine: bash .ci/containers"]
+#[ignore = "needs a Docker engine: bash .ci/containers short"]
 async fn an_image_that_is_missing_is_pulled_only_for_who_asked() {
     let sources = vec![Source::Containers];
     let nats_image = NOWHERE.to_owned();
