@@ -21,8 +21,13 @@ use uuid::Uuid;
 /// How many slots a claim fills.
 const SLOTS: i32 = 4;
 
-/// Claims of each lane that are measured, and some before.
+/// Claims of each lane that are measured.
 const ROUNDS: usize = 1_000;
+
+/// The same under `--quick`.
+const FEW_ROUNDS: usize = 100;
+
+/// Claims before those that are measured.
 const WARM_UP: usize = 50;
 
 /// What is offered at once.
@@ -108,11 +113,12 @@ struct Times {
 }
 
 fn main() {
+    let is_quick = std::env::args().any(|argument| argument == "--quick");
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(measure());
+    runtime.block_on(measure(if is_quick { FEW_ROUNDS } else { ROUNDS }));
 }
 
-async fn measure() {
+async fn measure(rounds: usize) {
     let database = jetlane_devstack::database(|url| async move { migrate(&url).await.map(drop) })
         .await
         .unwrap();
@@ -125,23 +131,24 @@ async fn measure() {
     };
     let ledger = Ledger::new(connect(&settings).await.unwrap());
     for policy in Policy::ALL {
-        fill(&ledger, policy).await;
+        fill(&ledger, policy, rounds).await;
     }
 
     let worker = WorkerId(Uuid::now_v7());
     ledger.register_worker(worker, SLOTS).await.unwrap();
     let mut times = Policy::ALL.map(|policy| (policy, Times::default()));
-    for round in 0..WARM_UP + ROUNDS {
+    for round in 0..WARM_UP + rounds {
         for (policy, times) in &mut times {
             one_round(&ledger, worker, *policy, round, times).await;
         }
     }
+    println!("{rounds} claims of {SLOTS} jobs each, lanes in turn; settled one by one\n");
     report(&mut times);
     ledger.close().await;
 }
 
 /// Makes the lane and its backlog: as many jobs as are claimed, and as many again.
-async fn fill(ledger: &Ledger, policy: Policy) {
+async fn fill(ledger: &Ledger, policy: Policy, rounds: usize) {
     let lane = policy.lane();
     ledger.register_lanes(std::slice::from_ref(&lane)).await.unwrap();
     let patch = LanePatch {
@@ -150,7 +157,7 @@ async fn fill(ledger: &Ledger, policy: Policy) {
         ..LanePatch::default()
     };
     drop(ledger.update_lane(&lane, patch).await.unwrap());
-    let count = 2 * (WARM_UP + ROUNDS) * usize::try_from(SLOTS).unwrap();
+    let count = 2 * (WARM_UP + rounds) * usize::try_from(SLOTS).unwrap();
     for start in (0..count).step_by(BATCH) {
         let jobs = (start..count.min(start + BATCH)).map(|n| policy.job(n)).collect();
         // Nobody listens to what is owed to NATS.
@@ -196,7 +203,6 @@ async fn one_round(
 }
 
 fn report(times: &mut [(Policy, Times)]) {
-    println!("{ROUNDS} claims of {SLOTS} jobs each, lanes in turn; settled one by one\n");
     println!("| policy | jobs claimed/s | claim p50 | claim p99 | beside none | settle p50 |");
     println!("| --- | --- | --- | --- | --- | --- |");
     let mut plain = None;

@@ -24,7 +24,6 @@ use crate::metrics::ApiMetrics;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The app of a function, and its configuration, from the environment.
-/// Connections are made when they are first used.
 ///
 /// # Errors
 ///
@@ -34,7 +33,15 @@ pub async fn app_from_environment() -> anyhow::Result<(App, FunctionConfig)> {
     let (filter, format) = vars.log()?;
     telemetry::init(&filter, format)?;
     let config = FunctionConfig::from_vars(&vars)?;
+    Ok((app(&config).await?, config))
+}
 
+/// The app of a function. Connections are made when they are first used.
+///
+/// # Errors
+///
+/// If an address is none.
+pub async fn app(config: &FunctionConfig) -> anyhow::Result<App> {
     let registry = Registry::new();
     let clock = Arc::new(SystemClock);
     let pool = connect_lazy(&PoolSettings {
@@ -58,7 +65,7 @@ pub async fn app_from_environment() -> anyhow::Result<(App, FunctionConfig)> {
         outbox.clone(),
         Arc::new(Notify::new()),
     );
-    let app = App {
+    Ok(App {
         ledger,
         accepting: Accepting::Alone,
         messaging,
@@ -73,6 +80,5 @@ pub async fn app_from_environment() -> anyhow::Result<(App, FunctionConfig)> {
         nats: NatsHealth::as_connected(),
         changes: TaskTracker::new(),
         drain: CancellationToken::new(),
-    };
-    Ok((app, config))
+    })
 }

@@ -222,6 +222,9 @@ pub(crate) struct SaturateArgs {
     /// How many connections submit, each one job after the other
     #[arg(long, value_name = "N", default_value = "128")]
     pub(crate) clients: NonZeroUsize,
+    /// How many jobs each request submits
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) batch: NonZeroUsize,
     #[command(flatten)]
     pub(crate) fleet: FleetArgs,
 }

@@ -16,7 +16,7 @@ use crate::feed::Feed;
 use crate::http::Connection;
 use crate::measure::{CLIENTS, bring_up, steady};
 use crate::past::{self, Past};
-use crate::product::{self, completed};
+use crate::product::{self, Clients, completed};
 use crate::report::Report;
 use crate::stack::{Fleet, Stack};
 
@@ -24,7 +24,7 @@ use crate::stack::{Fleet, Stack};
 const CALM: f64 = 20.0;
 
 /// So many connections submit as fast as they are answered.
-const FLAT_OUT_CLIENTS: usize = 128;
+const FLAT_OUT_CLIENTS: Clients = Clients { count: 128, batch: 1 };
 
 /// A backlog that no number of workers here works off while it is measured.
 const ENOUGH: u64 = 100_000;

@@ -3,7 +3,9 @@
 //! * `stack` brings up what is measured: servers, and this same program again as the product.
 //! * `pace` says when jobs are due, whoever else is waited for; `http` submits them, `feed` watches.
 //! * `floor` is bare clients, `product` is Jetlane; `measure` has both take turns.
-//! * `grow` measures how that changes with how much there is, from `past` on; `lambda` submits through functions instead; `load` has goose users do all sorts of things at a rate, here or elsewhere.
+//! * `grow` measures how that changes with how much there is, from [`past`] on; `lambda` submits
+//!   through functions instead; `load` has goose users do all sorts of things at a rate, here or
+//!   elsewhere.
 //! * `latency`, `hops` and `usage` are what is measured; `report`, `terminal`, `page` and `chart` how it
 //!   is told; `budgets` says what may not be exceeded, `compare` how two runs differ.
 //!
@@ -24,7 +26,7 @@ mod load;
 mod measure;
 mod pace;
 mod page;
-mod past;
+pub mod past;
 mod product;
 mod progress;
 mod report;

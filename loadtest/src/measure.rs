@@ -8,7 +8,7 @@ use crate::args::{FloorArgs, PaceArgs, SaturateArgs};
 use crate::floor::{self, Floor};
 use crate::latency::Latency;
 use crate::pace::{Schedule, Stage};
-use crate::product;
+use crate::product::{self, Clients};
 use crate::report::{JetlanePace, Pace, Report, Saturation};
 use crate::stack::{Fleet, Parts, Stack, Versions, servers};
 use crate::usage::{Tree, Usage};
@@ -87,13 +87,9 @@ pub(crate) async fn saturate(args: &SaturateArgs, report: &mut Report) -> anyhow
     for _ in 0..args.rounds.get() {
         let floor_per_s = per_s(&floor.flat_out(args.duration).await?);
         let before = (stack.usage()?, Tree::own_usage()?);
-        let run = product::flat_out(
-            stack.apis(),
-            stack.database_url(),
-            args.clients.get(),
-            args.duration,
-        );
-        let run = run.await?;
+        let clients = Clients { count: args.clients.get(), batch: args.batch.get() };
+        let run =
+            product::flat_out(stack.apis(), stack.database_url(), clients, args.duration).await?;
         let usage = stack.usage()?.since(before.0);
         let own = Tree::own_usage()?.since(before.1);
         let per_job = |cpu_s: f64| cpu_s * 1e3 / jobs(run.jobs);

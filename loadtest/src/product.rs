@@ -19,6 +19,9 @@ use crate::pace::{Arrivals, Schedule};
 /// What was accepted may take so long to end once all of it was submitted.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// The same where jobs may come faster than they end.
+const FLAT_OUT_LIMIT: Duration = Duration::from_mins(5);
+
 /// Nothing takes less time.
 const PARAMS: &str = r#"{"duration_ms":0}"#;
 
@@ -171,15 +174,36 @@ pub(crate) struct FlatOut {
     pub(crate) jobs: u64,
     /// That wrote to the ledger.
     pub(crate) transactions: u64,
-    /// From request to answer.
+    /// Requests, from being sent to their answer.
     pub(crate) accept: Summary,
 }
 
 /// How often the ledger is asked whether all is done: seldom, since it counts each time.
 const COUNT_PERIOD: Duration = Duration::from_millis(100);
 
-/// Submits jobs on `clients` connections, each as fast as it is answered, for `span`; then waits
-/// until all of them have completed, by the ledger.
+/// Who submits as many jobs as are taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clients {
+    /// So many connections, each with one request after the other.
+    pub(crate) count: usize,
+    /// So many jobs in each request; one goes where single jobs go.
+    pub(crate) batch: usize,
+}
+
+impl Clients {
+    /// Where a request goes, what it says, and how one is answered that was accepted whole.
+    fn request(self) -> (&'static str, String, u16) {
+        let job = format!(r#"{{"name":"flat out","params":{PARAMS}}}"#);
+        if self.batch == 1 {
+            return ("/jobs", job, 201);
+        }
+        let jobs = vec![job; self.batch].join(",");
+        ("/jobs:batch", format!(r#"{{"all_or_nothing":true,"jobs":[{jobs}]}}"#), 200)
+    }
+}
+
+/// Submits jobs, each client as fast as it is answered, for `span`; then waits until all of them
+/// have completed, by the ledger.
 ///
 /// # Errors
 ///
@@ -187,23 +211,25 @@ const COUNT_PERIOD: Duration = Duration::from_millis(100);
 pub(crate) async fn flat_out(
     apis: &[SocketAddr],
     database_url: &str,
-    clients: usize,
+    clients: Clients,
     span: Duration,
 ) -> anyhow::Result<FlatOut> {
+    let (path, body, accepted) = clients.request();
+    let body: Arc<str> = body.into();
     let mut ledger = PgConnection::connect(database_url).await?;
     let before = completed(&mut ledger).await?;
     let transactions_before = transactions(&mut ledger).await?;
     let mut tasks = JoinSet::new();
     let began = Instant::now();
-    for n in 0..clients {
-        let mut connection = Connection::open(apis[n % apis.len()], "/jobs").await?;
-        let body = format!(r#"{{"name":"flat out","params":{PARAMS}}}"#);
+    for n in 0..clients.count {
+        let mut connection = Connection::open(apis[n % apis.len()], path).await?;
+        let body = Arc::clone(&body);
         tasks.spawn(async move {
             let mut latency = Latency::new();
             while began.elapsed() < span {
                 let sent = Instant::now();
                 let status = connection.post(&body).await?;
-                ensure!(status == 201, "a job was answered with {status}");
+                ensure!(status == accepted, "a request was answered with {status}");
                 latency.record(sent.elapsed());
             }
             anyhow::Ok(latency)
@@ -215,18 +241,19 @@ pub(crate) async fn flat_out(
     }
     let submitting = began.elapsed();
     let accept = latency.summary();
-    let deadline = Instant::now() + LIMIT;
-    while completed(&mut ledger).await? - before < accept.count {
-        ensure!(Instant::now() < deadline, "not all jobs were completed within {LIMIT:?}");
+    let count = accept.count * u64::try_from(clients.batch)?;
+    let deadline = Instant::now() + FLAT_OUT_LIMIT;
+    while completed(&mut ledger).await? - before < count {
+        ensure!(Instant::now() < deadline, "not all jobs ended within {FLAT_OUT_LIMIT:?}");
         tokio::time::sleep(COUNT_PERIOD).await;
     }
     let took = began.elapsed();
     #[expect(clippy::cast_precision_loss, reason = "a count of jobs of some minutes")]
-    let jobs = accept.count as f64;
+    let jobs = count as f64;
     Ok(FlatOut {
         accepted_per_s: jobs / submitting.as_secs_f64(),
         completed_per_s: jobs / took.as_secs_f64(),
-        jobs: accept.count,
+        jobs: count,
         transactions: transactions(&mut ledger).await? - transactions_before,
         accept,
     })

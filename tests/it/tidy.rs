@@ -205,16 +205,41 @@ fn manifests_depend_only_downwards() {
 /// With a second one `cargo run` asks which of them is meant.
 #[test]
 fn cargo_run_means_the_cli() {
-    let chosen: Vec<_> = fs::read_dir(workspace())
-        .unwrap()
-        .map(|entry| entry.unwrap().path().join("Cargo.toml"))
-        .filter(|manifest| manifest.is_file())
-        .filter(|manifest| {
-            let text = fs::read_to_string(manifest).unwrap();
-            text.lines().any(|line| line.starts_with("default-run"))
-        })
+    let chosen: Vec<_> = manifests()
+        .into_iter()
+        .filter(|(_, text)| text.lines().any(|line| line.starts_with("default-run")))
+        .map(|(folder, _)| folder)
         .collect();
-    assert_eq!(chosen, [workspace().join("cli/Cargo.toml")]);
+    assert_eq!(chosen, [workspace().join("cli")]);
+}
+
+/// Where they are not told otherwise, libraries and programs are benchmarks too, which know no
+/// `--quick`.
+#[test]
+fn cargo_bench_means_benchmarks() {
+    for (folder, text) in manifests() {
+        let programs = fs::read_dir(folder.join("src/bin")).map_or(0, Iterator::count)
+            + usize::from(folder.join("src/main.rs").is_file());
+        let library = usize::from(folder.join("src/lib.rs").is_file());
+        let told = text
+            .split("\n[")
+            .filter(|section| section.starts_with("lib]") || section.starts_with("[bin]]"));
+        let told = told.filter(|section| section.contains("\nbench = false")).count();
+        assert!(told >= programs + library, "{}: {told}", folder.display());
+    }
+}
+
+/// The folder of each package, and what its manifest says.
+fn manifests() -> Vec<(PathBuf, String)> {
+    fs::read_dir(workspace())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|folder| folder.join("Cargo.toml").is_file())
+        .map(|folder| {
+            let text = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+            (folder, text)
+        })
+        .collect()
 }
 
 #[test]
