@@ -33,6 +33,11 @@ use tokio::runtime::{Builder, Runtime};
 use crate::args::{Cli, Command};
 use crate::values::BadArgument;
 
+/// A request or a job is many small pieces of memory; of what an edge costs this saves a
+/// fifth (docs/PERFORMANCE.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long a name lookup or another blocking call may hold up the exit.
 const EXIT_LIMIT: Duration = Duration::from_secs(1);
 

@@ -1,5 +1,6 @@
 //! What handlers work with.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,9 +25,13 @@ use crate::problem::ApiError;
 /// after its answer.
 const LAMBDA_ANNOUNCE_LIMIT: Duration = Duration::from_millis(250);
 
-/// What handlers work with. Clones share it.
+/// What handlers work with. Clones share it: each request has several of them on its way.
 #[derive(Clone, Debug)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+/// What an [`App`] is made of.
+#[derive(Debug)]
+pub struct Parts {
     /// The truth.
     pub ledger: Ledger,
     /// Doorbells and the live feed.
@@ -73,6 +78,20 @@ pub enum Watching {
     Shared(Hub),
     /// A hub for each, which lives as long as its stream.
     PerStream(TaskTracker),
+}
+
+impl From<Parts> for App {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl App {

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use crate::accepting::Acceptor;
-use crate::app::{Announcing, App, Watching};
+use crate::app::{Announcing, App, Parts, Watching};
 use crate::events::Hub;
 use crate::health::NatsHealth;
 use crate::metrics::ApiMetrics;
@@ -97,7 +97,7 @@ pub async fn run(
     let mut acceptances = JoinSet::new();
     acceptances.spawn(acceptor.run());
     let changes = TaskTracker::new();
-    let app = App {
+    let app = App::from(Parts {
         ledger: ledger.clone(),
         accepting,
         messaging,
@@ -112,7 +112,7 @@ pub async fn run(
         nats,
         changes: changes.clone(),
         drain: shutdown.drain.clone(),
-    };
+    });
     let router = router(app, &config.cors_origins)?;
 
     let result = tokio::select! {

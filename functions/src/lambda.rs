@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accepting::Accepting;
-use crate::app::{Announcing, App, Watching};
+use crate::app::{Announcing, App, Parts, Watching};
 use crate::health::NatsHealth;
 use crate::metrics::ApiMetrics;
 
@@ -65,7 +65,7 @@ pub async fn app(config: &FunctionConfig) -> anyhow::Result<App> {
         outbox.clone(),
         Arc::new(Notify::new()),
     );
-    Ok(App {
+    Ok(App::from(Parts {
         ledger,
         accepting: Accepting::Alone,
         messaging,
@@ -80,5 +80,5 @@ pub async fn app(config: &FunctionConfig) -> anyhow::Result<App> {
         nats: NatsHealth::as_connected(),
         changes: TaskTracker::new(),
         drain: CancellationToken::new(),
-    })
+    }))
 }

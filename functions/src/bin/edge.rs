@@ -8,6 +8,11 @@ use jetlane_core::shutdown::Shutdown;
 use jetlane_core::telemetry;
 use jetlane_functions::edge;
 
+/// A request or a job is many small pieces of memory; of what an edge costs this saves a
+/// fifth (docs/PERFORMANCE.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let vars = Vars::from_environment()?;

@@ -11,6 +11,11 @@ use jetlane_core::telemetry;
 use tokio::runtime;
 use tokio::task::JoinSet;
 
+/// A request or a job is many small pieces of memory; of what an edge costs this saves a
+/// fifth (docs/PERFORMANCE.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Threads for everything but the leases. What a worker does itself is little;
 /// heavy work belongs into processes that tools start.
 const THREADS: usize = 2;
