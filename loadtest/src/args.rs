@@ -204,7 +204,7 @@ pub(crate) struct PaceArgs {
     #[arg(long, default_value = "10s", value_parser = span)]
     pub(crate) duration: Duration,
     /// How often both are measured, in turns
-    #[arg(long, value_name = "N", default_value = "3")]
+    #[arg(long, value_name = "N", default_value = "5")]
     pub(crate) rounds: NonZeroUsize,
     #[command(flatten)]
     pub(crate) fleet: FleetArgs,
@@ -217,7 +217,7 @@ pub(crate) struct SaturateArgs {
     #[arg(long, default_value = "10s", value_parser = span)]
     pub(crate) duration: Duration,
     /// How often both are measured, in turns
-    #[arg(long, value_name = "N", default_value = "3")]
+    #[arg(long, value_name = "N", default_value = "5")]
     pub(crate) rounds: NonZeroUsize,
     /// How many connections submit, each one job after the other
     #[arg(long, value_name = "N", default_value = "128")]
@@ -249,6 +249,21 @@ impl From<FleetArgs> for Fleet {
     }
 }
 
+/// What was typed, as a report may tell it: whoever reads that is not let in.
+pub(crate) fn typed(args: impl Iterator<Item = String>) -> Vec<String> {
+    let mut is_key = false;
+    args.map(|arg| {
+        let told = match arg.split_once('=') {
+            _ if is_key => "…".to_owned(),
+            Some(("--api-key", _)) => "--api-key=…".to_owned(),
+            _ => arg.clone(),
+        };
+        is_key = arg == "--api-key";
+        told
+    })
+    .collect()
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "not a number")?;
     if rate > 0.0 && rate <= 1e6 { Ok(rate) } else { Err("above 0, up to 1,000,000".to_owned()) }
@@ -277,6 +292,13 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_report_does_not_tell_the_key() {
+        let args = ["--rate", "5", "--api-key", "s3cret", "--api-key=s3cret", "--json"];
+        let told = typed(args.iter().map(|arg| (*arg).to_owned()));
+        assert_eq!(told, ["--rate", "5", "--api-key", "…", "--api-key=…", "--json"]);
     }
 
     #[test]

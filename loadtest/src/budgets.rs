@@ -10,6 +10,9 @@ use crate::report::Report;
 /// The budgets that come with this program.
 const OURS: &str = include_str!("../budgets.toml");
 
+/// Up to so many jobs per second nothing waits for a processor.
+const CALM: f64 = 100.0;
+
 /// Limits. What has none is not limited.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -25,6 +28,8 @@ pub(crate) struct Budgets {
 struct Pace {
     /// Multiples of the floor.
     p50_floors: Limit,
+    /// The same of rates up to [`CALM`] only.
+    calm_p50_floors: Limit,
     p99_floors: Limit,
     refused_jobs: Limit,
     untold_jobs: Limit,
@@ -46,6 +51,7 @@ struct Saturation {
 #[serde(deny_unknown_fields, default)]
 struct Load {
     failed_arrivals: Limit,
+    failed_jobs: Limit,
     untold_jobs: Limit,
     broken_streams: Limit,
     lateness_p99_ms: Limit,
@@ -102,6 +108,10 @@ impl Budgets {
                 ("cpu_ms_per_job", found.cpu_ms_per_job, self.pace.cpu_ms_per_job),
             ];
             check(&format!("pace at {}/s", pace.per_s), &figures);
+            if pace.per_s <= CALM {
+                let calm = ("calm_p50_floors", found.p50_to_floor, self.pace.calm_p50_floors);
+                check(&format!("pace at {}/s", pace.per_s), &[calm]);
+            }
         }
         // The floor alone completes nothing.
         let saturation = report.saturation.as_ref().filter(|found| found.completed_per_s > 0.0);
@@ -116,6 +126,7 @@ impl Budgets {
         if let Some(found) = &report.load {
             let figures = [
                 ("failed_arrivals", count(found.failed), self.load.failed_arrivals),
+                ("failed_jobs", count(found.failed_jobs), self.load.failed_jobs),
                 ("untold_jobs", count(found.untold_jobs), self.load.untold_jobs),
                 ("broken_streams", count(found.broken_streams), self.load.broken_streams),
                 ("lateness_p99_ms", found.lateness.summary.p99_ms, self.load.lateness_p99_ms),
@@ -165,11 +176,25 @@ mod tests {
         Report { paces: vec![pace], ..Report::default() }
     }
 
+    fn kept(report: &str) -> Report {
+        serde_json::from_str(report).unwrap()
+    }
+
+    /// By the figures that are committed.
     #[test]
-    fn our_budgets_can_be_read_and_limit_something() {
+    fn twice_as_slow_exceeds_our_budgets() {
         let ours = Budgets::ours().unwrap();
-        assert_eq!(ours.exceeded(&paced(2.0, 0)), [""; 0]);
-        assert_eq!(ours.exceeded(&paced(1e6, 0)).len(), 1);
+        let mut report = kept(include_str!("../../docs/reports/2026-11-29-pace.json"));
+        assert_eq!(ours.exceeded(&report), [""; 0]);
+        for pace in &mut report.paces {
+            pace.jetlane.as_mut().unwrap().p50_to_floor *= 2.0;
+        }
+        assert_eq!(ours.exceeded(&report).len(), 2);
+
+        let mut report = kept(include_str!("../../docs/reports/2026-11-29-saturate.json"));
+        assert_eq!(ours.exceeded(&report), [""; 0]);
+        report.saturation.as_mut().unwrap().completed_to_floor /= 2.0;
+        assert_eq!(ours.exceeded(&report).len(), 1);
     }
 
     #[test]

@@ -22,8 +22,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::latency::Latency;
+use crate::latency::{Latency, Summary};
 use crate::pace::{Arrivals, Schedule};
+use crate::report::Steps;
 
 /// So many chains are under way at once, at most.
 pub(crate) const CHAINS: usize = 32;
@@ -33,6 +34,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 const SUBJECT: &str = "floor.work";
 const STARTED: &str = "floor.started";
+const STEP: &str = "floor.step";
 
 /// Bare clients of both servers.
 #[derive(Debug)]
@@ -114,6 +116,41 @@ impl Floor {
         self.run(move || async move { Some(Instant::now()).filter(|now| *now < end) }).await
     }
 
+    /// Takes single steps for `span` each, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// If one fails.
+    pub(crate) async fn steps(&self, span: Duration) -> anyhow::Result<Steps> {
+        let commit = repeat(span, || insert(&self.ledger, Uuid::now_v7(), 0)).await?;
+
+        let told = Mutex::new(self.nats.subscribe(STEP).await?);
+        self.nats.flush().await?;
+        let core_nats = repeat(span, || async {
+            self.nats.publish(STEP, "0".into()).await?;
+            let mut told = told.lock().await;
+            timeout(LIMIT, told.next()).await.context("no message")?.context("no messages")?;
+            Ok(())
+        });
+        let core_nats = core_nats.await?;
+        told.into_inner().unsubscribe().await?;
+
+        let stream = Config {
+            name: "FLOOR_STEP".to_owned(),
+            subjects: vec![STEP.to_owned()],
+            storage: StorageType::File,
+            ..Config::default()
+        };
+        self.jetstream.create_stream(stream).await?;
+        let jetstream = repeat(span, || async {
+            self.jetstream.publish(STEP, "0".into()).await?.await?;
+            Ok(())
+        });
+        let jetstream = jetstream.await?;
+        self.jetstream.delete_stream("FLOOR_STEP").await?;
+        Ok(Steps { commit, core_nats, jetstream })
+    }
+
     /// Runs chains as long as `next` says when one is due.
     async fn run<F>(&self, next: impl Fn() -> F + Send + Sync + 'static) -> anyhow::Result<Chains>
     where
@@ -180,6 +217,21 @@ impl Floor {
     }
 }
 
+/// How long each of many steps took, one after the other.
+async fn repeat<F>(span: Duration, step: impl Fn() -> F) -> anyhow::Result<Summary>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let began = Instant::now();
+    let mut latency = Latency::new();
+    while began.elapsed() < span {
+        let began = Instant::now();
+        step().await?;
+        latency.record(began.elapsed());
+    }
+    Ok(latency.summary())
+}
+
 /// A chain under way.
 #[derive(Debug)]
 struct Start {
@@ -190,12 +242,17 @@ struct Start {
 /// Accepts job `n` and rings for it.
 async fn submit(ledger: &PgPool, jetstream: &jetstream::Context, n: usize) -> anyhow::Result<()> {
     let id = Uuid::now_v7();
+    insert(ledger, id, n).await?;
+    jetstream.publish(SUBJECT, format!("{id} {n}").into()).await?.await?;
+    Ok(())
+}
+
+async fn insert(ledger: &PgPool, id: Uuid, n: usize) -> anyhow::Result<()> {
     sqlx::query("INSERT INTO jobs (id, name, state, params) VALUES ($1, $2, 'queued', '{}')")
         .bind(id)
         .bind(n.to_string())
         .execute(ledger)
         .await?;
-    jetstream.publish(SUBJECT, format!("{id} {n}").into()).await?.await?;
     Ok(())
 }
 

@@ -147,7 +147,9 @@ async fn measure(
                 let mut feed = Feed::open(stack.apis()[0], "/events").await?;
                 others.spawn(async move { while feed.pass().await.is_ok() {} });
             }
-            paced(&stack, size, CALM, span).await
+            let point = paced(&stack, size, CALM, span).await;
+            ensure!(others.try_join_next().is_none(), "the stream of a watcher ended");
+            point
         }
         Dimension::Workers => {
             let completed_per_s = worked_off(&stack, ENOUGH, span).await?;

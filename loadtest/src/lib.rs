@@ -43,7 +43,7 @@ use jetlane_core::causes;
 use jetlane_core::clock::{Clock, SystemClock};
 use jetlane_core::domain::format_timestamp;
 
-use crate::args::{Cli, Command, CompareArgs};
+use crate::args::{Cli, Command, CompareArgs, typed};
 use crate::report::{Machine, Report};
 
 pub use feed::{Feed, Heard, Told};
@@ -83,7 +83,7 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
     }
     let budgets = cli.budgets()?;
     let mut report = Report {
-        command: std::env::args().skip(1).collect(),
+        command: typed(std::env::args().skip(1)),
         started_at: format_timestamp(SystemClock.now()),
         machine: Machine::this(),
         ..Report::default()

@@ -24,20 +24,21 @@ use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use crate::args::{LoadArgs, Shape};
-use crate::latency::Latency;
-use crate::measure::bring_up;
+use crate::floor::Floor;
+use crate::latency::{Latency, Summary};
+use crate::measure::{bring_up, steady};
 use crate::pace::{Arrivals, Schedule, Stage};
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::stack::Stack;
 use attack::Attack;
 use depths::Gauges;
-use shared::Shared;
+use shared::{Shared, Target};
+use slopes::slopes;
 use watching::{Watched, Watching};
 
 pub(crate) use figures::{Load, UsageAt};
 pub(crate) use scenarios::{Kind, Weighted};
-pub(crate) use slopes::slopes;
 pub(crate) use timeline::Second;
 
 /// Jobs that were accepted may take so long to end once users have left.
@@ -45,6 +46,10 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Of a long run, the use of resources is noted so often.
 const MOST_SAMPLES: u32 = 600;
+
+/// How long the floor is measured before, and how long it warms up.
+const FLOOR_SPAN: Duration = Duration::from_secs(5);
+const FLOOR_WARM_UP: Duration = Duration::from_secs(1);
 
 /// How often the progress bar moves.
 const TICK: Duration = Duration::from_millis(200);
@@ -83,7 +88,12 @@ pub(crate) async fn load(args: &LoadArgs, report: &mut Report) -> anyhow::Result
     };
 
     let prefix = format!("load-{}-", Uuid::now_v7().simple());
-    let shared = Arc::new(Shared::new(arrivals(args), args.api_key.clone(), prefix));
+    let floor = match &stack {
+        Some(stack) => Some(floor(stack, args.rate).await?),
+        None => None,
+    };
+    let target = Target { base_path: base_path(&host), api_key: args.api_key.clone() };
+    let shared = Arc::new(Shared::new(arrivals(args), target, prefix));
     let watching = Watching::begin(&client, &host, &shared, args.watchers.get()).await?;
     shared.begin();
     let attack = Attack {
@@ -96,11 +106,19 @@ pub(crate) async fn load(args: &LoadArgs, report: &mut Report) -> anyhow::Result
     let usage = run(&attack, &shared, stack.as_ref(), args.duration).await?;
     let watched = watching.end(LIMIT).await?;
 
-    report.load = Some(figures(args, &host, &shared, &watched, usage));
+    let found = figures(args, &host, &shared, &watched, usage);
+    report.load = Some(Load { floor, ..found });
     match stack {
         Some(stack) => stack.stop().await,
         None => Ok(()),
     }
+}
+
+/// What the bare chain takes at the rate of the arrivals.
+async fn floor(stack: &Stack, per_s: f64) -> anyhow::Result<Summary> {
+    let floor = Floor::lay(stack.servers()).await?;
+    floor.flat_out(FLOOR_WARM_UP).await?;
+    Ok(floor.at(steady(per_s, FLOOR_SPAN)).await?.latency.summary())
 }
 
 /// When users come, by what for. Each kind has its part of the rate.
@@ -194,6 +212,9 @@ fn figures(
     let found = shared.found();
     let accepted_jobs = shared.accepted();
     let seconds = found.timeline.seconds();
+    let due = shared.due();
+    let taken: u64 = seconds.iter().map(|second| second.due).sum();
+    let failed: u64 = seconds.iter().map(|second| second.failed).sum();
     // The clocks of two machines differ by more than a hop takes.
     let is_here = is_this_machine(host);
     let scenario =
@@ -206,11 +227,14 @@ fn figures(
         duration_s: args.duration.as_secs_f64(),
         users: args.users.get(),
         watchers: args.watchers.get(),
-        due: seconds.iter().map(|second| second.due).sum(),
-        failed: seconds.iter().map(|second| second.failed).sum(),
+        due,
+        // Nobody was free for those that were not taken.
+        failed: failed + due.saturating_sub(taken),
         accepted_jobs,
+        failed_jobs: watched.failed,
         untold_jobs: accepted_jobs.saturating_sub(watched.ended.count()),
         broken_streams: watched.broken,
+        floor: None,
         lateness: found.lateness.distribution(),
         accepted: found.accepted.distribution(),
         running: watched.running.distribution(),
@@ -223,8 +247,15 @@ fn figures(
         hops: is_here.then(|| watched.hops.figures(Latency::distribution)),
         delivered: is_here.then(|| watched.delivered.distribution()),
         seconds,
+        slopes: slopes(&usage),
         usage,
     }
+}
+
+/// The path of a URL, without a slash at its end.
+fn base_path(host: &str) -> String {
+    Url::parse(host)
+        .map_or_else(|_| String::new(), |url| url.path().trim_end_matches('/').to_owned())
 }
 
 fn is_this_machine(host: &str) -> bool {
@@ -250,6 +281,13 @@ pub(crate) fn keep(folder: &Path, report: &Report) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_target_may_have_a_path() {
+        assert_eq!(base_path("https://a.example/prod/"), "/prod");
+        assert_eq!(base_path("http://127.0.0.1:9000/lambda-url/jobs"), "/lambda-url/jobs");
+        assert_eq!(base_path("https://staging.example"), "");
+    }
 
     #[test]
     fn only_a_loopback_address_is_surely_this_machine() {

@@ -32,6 +32,7 @@ pub(crate) async fn floor(args: &FloorArgs, report: &mut Report) -> anyhow::Resu
     report.versions = Versions::of(&servers).await?;
     let floor = Floor::lay(&servers).await?;
     floor.flat_out(WARM_UP).await?;
+    report.floor_steps = Some(floor.steps(args.duration / 3).await?);
     for per_s in &args.rates {
         let chains = floor.at(steady(*per_s, args.duration)).await?;
         report.paces.push(Pace { per_s: *per_s, floor: chains.latency.summary(), jetlane: None });

@@ -53,6 +53,21 @@ impl Schedule {
         Self(stages)
     }
 
+    /// How many arrivals there are.
+    pub(crate) fn count(&self) -> u64 {
+        let arrivals: f64 = self.0.iter().map(|stage| stage.arrivals()).sum();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+        let mut count = arrivals.round() as u64;
+        // Stages add up to whole numbers but for rounding: the last arrival decides.
+        while self.due(count).is_some() {
+            count += 1;
+        }
+        while count > 0 && self.due(count - 1).is_none() {
+            count -= 1;
+        }
+        count
+    }
+
     /// How long after the start arrival `n`, from 0, is due; `None` after the last.
     pub(crate) fn due(&self, n: u64) -> Option<Duration> {
         #[expect(clippy::cast_precision_loss, reason = "nobody counts to 2^52 arrivals")]
@@ -122,6 +137,11 @@ impl Arrivals {
         });
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.schedule.count()
+    }
+
     /// When the schedule began; before that, now.
     pub(crate) fn start(&self) -> Instant {
         self.start.get().copied().unwrap_or_else(Instant::now)
@@ -157,6 +177,7 @@ mod tests {
         let due: Vec<_> = (0..9).map(|n| due_ms(&schedule, n)).collect();
         let expected = [0, 250, 500, 750, 1000, 1250, 1500, 1750].map(Some);
         assert_eq!(due, [&expected[..], &[None]].concat());
+        assert_eq!(schedule.count(), 8);
     }
 
     #[test]
@@ -165,6 +186,7 @@ mod tests {
         assert_eq!(due_ms(&schedule, 25), Some(1_000), "a quarter in the first half");
         assert_eq!(due_ms(&schedule, 99), Some(1_989));
         assert_eq!(due_ms(&schedule, 100), None);
+        assert_eq!(schedule.count(), 100);
     }
 
     #[test]

@@ -72,8 +72,8 @@ fn write_load(out: &mut String, load: &Load) -> std::fmt::Result {
     write!(
         out,
         "<p>Target: {}. {} arrivals per second for {} s ({}), {} users, {} watchers: {}.</p>\
-         <p><b>{} arrivals, {} failed; {} jobs accepted, the end of {} not told; {} streams \
-         broke.</b></p>",
+         <p><b>{} arrivals, {} failed; {} jobs accepted, {} failed, the end of {} not told; {} \
+         streams broke.</b></p>",
         escaped(&load.target),
         load.per_s,
         load.duration_s,
@@ -84,6 +84,7 @@ fn write_load(out: &mut String, load: &Load) -> std::fmt::Result {
         load.due,
         load.failed,
         load.accepted_jobs,
+        load.failed_jobs,
         load.untold_jobs,
         load.broken_streams
     )?;
@@ -93,6 +94,14 @@ fn write_load(out: &mut String, load: &Load) -> std::fmt::Result {
          before was done.</p>",
     );
     write_table(out, &times)?;
+    if let Some(floor) = load.floor {
+        write!(
+            out,
+            "<p>The same durable steps with bare clients, at this rate and on these servers: p50 \
+             {:.2}, p99 {:.2}.</p>",
+            floor.p50_ms, floor.p99_ms
+        )?;
+    }
     out.push_str(&curves("Time by percentile", &times));
 
     let hops = hops(load);
@@ -107,6 +116,7 @@ fn write_load(out: &mut String, load: &Load) -> std::fmt::Result {
     }
     out.push_str("<h2>Second by second</h2>");
     write_seconds(out, load);
+    write_slopes(out, load)?;
     Ok(())
 }
 
@@ -222,6 +232,26 @@ fn write_seconds(out: &mut String, load: &Load) {
         points: load.usage.iter().map(|at| (at.at_s, of(at) as f64)).collect(),
     });
     out.push_str(&chart("What piles up", x, y("rows, messages"), &depths));
+}
+
+fn write_slopes(out: &mut String, load: &Load) -> std::fmt::Result {
+    if load.slopes.is_empty() {
+        return Ok(());
+    }
+    out.push_str("<h2>What grows, in the second half</h2>");
+    out.push_str("<table><tr><th><th>from<th>to<th>per hour</tr>");
+    for slope in &load.slopes {
+        write!(
+            out,
+            "<tr><td>{}<td>{:.1}<td>{:.1}<td>{:+.1}</tr>",
+            escaped(&slope.what),
+            slope.first,
+            slope.last,
+            slope.per_hour
+        )?;
+    }
+    out.push_str("</table>");
+    Ok(())
 }
 
 fn escaped(text: &str) -> String {

@@ -2,7 +2,7 @@
 //! millions would take hours.
 
 use anyhow::Context;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 
 /// What jobs were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,14 +11,11 @@ pub enum Past {
     Waiting,
     /// They wait behind one concurrency key that has no room.
     BehindOneKey,
-    /// They wait, of 1,000 tenants, of whom one has 99 % of them.
+    /// They wait, of 1,000 tenants, from `tenant-0` on, of whom `tenant-999` has 99 % of them.
     OfManyTenants,
     /// They have completed, and have the three events that such jobs have.
     Completed,
 }
-
-/// A transaction before those of which watchers are told.
-const LONG_AGO: u32 = 3;
 
 /// Writes so many jobs, in a ledger that has none of this kind, and has PostgreSQL look at its tables
 /// as it does by itself after a while.
@@ -28,61 +25,64 @@ const LONG_AGO: u32 = 3;
 /// If a statement fails.
 pub async fn write(database_url: &str, past: Past, count: u64) -> anyhow::Result<()> {
     let mut ledger = PgConnection::connect(database_url).await?;
-    let jobs = match past {
-        Past::Waiting => waiting(count, "'default'", "NULL"),
-        Past::BehindOneKey => waiting(count, "'default'", "'full'"),
-        Past::OfManyTenants => waiting(
-            count,
-            "'tenant-' || CASE WHEN n % 100 = 0 THEN n / 100 % 999 ELSE 999 END",
-            "NULL",
-        ),
-        Past::Completed => completed(count),
-    };
-    ledger.execute(AssertSqlSafe(jobs)).await.context("cannot write jobs")?;
+    let last = i64::try_from(count)?;
     if past == Past::Completed {
-        ledger.execute(AssertSqlSafe(events(count))).await.context("cannot write events")?;
+        completed(&mut ledger, last).await.context("cannot write jobs")?;
+        events(&mut ledger, last).await.context("cannot write events")?;
+    } else {
+        waiting(&mut ledger, past, last).await.context("cannot write jobs")?;
     }
     ledger.execute("VACUUM (ANALYZE) jobs").await?;
     ledger.execute("VACUUM (ANALYZE) job_events").await?;
     Ok(())
 }
 
-/// Jobs that wait, the nth of this tenant and with this key, which holds it back.
-fn waiting(count: u64, tenant: &str, key: &str) -> String {
-    format!(
-        r#"INSERT INTO jobs (id, lane, tenant, name, tool, params, priority, max_attempts, run_at,
-                           state, created_at, event_xid, concurrency_key, held_by_key)
-         SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
-                'default', {tenant}, 'waits', 'simulate', '{{"duration_ms": 0}}', 0, 3,
-                ledger_now(), 'queued', ledger_now(), {LONG_AGO}, {key}, {key} IS NOT NULL
-         FROM generate_series(1, {count}) AS n"#
-    )
+async fn waiting(ledger: &mut PgConnection, past: Past, last: i64) -> sqlx::Result<()> {
+    // A transaction number that is long past is none of which watchers are told.
+    let sql = r#"
+        INSERT INTO jobs (id, lane, tenant, name, tool, params, priority, max_attempts, run_at,
+                          state, created_at, event_xid, concurrency_key, held_by_key)
+        SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'default',
+               CASE
+                   WHEN NOT $2 THEN 'default'
+                   WHEN n % 100 = 0 THEN 'tenant-' || n / 100 % 999
+                   ELSE 'tenant-999'
+               END,
+               'waits', 'simulate', '{"duration_ms": 0}', 0, 3, ledger_now(), 'queued',
+               ledger_now(), 3, $3, $3 IS NOT NULL
+        FROM generate_series(1, $1) AS n"#;
+    sqlx::query(sql)
+        .bind(last)
+        .bind(past == Past::OfManyTenants)
+        .bind((past == Past::BehindOneKey).then_some("full"))
+        .execute(ledger)
+        .await
+        .map(drop)
 }
 
-fn completed(count: u64) -> String {
-    format!(
-        r#"INSERT INTO jobs (id, lane, tenant, name, tool, params, priority, max_attempts, run_at,
-                           state, attempt, worker, gpu_id, started_at, finished_at, progress,
-                           result, event_seq, created_at, event_xid)
-         SELECT ('00000000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid,
-                'default', 'default', 'completed', 'simulate', '{{"duration_ms": 0}}', 0, 3,
-                ledger_now(), 'completed', 1, '00000000-0000-7000-8000-000000000000', 0,
-                ledger_now(), ledger_now(), 1, '{{"seconds": 0}}', 3, ledger_now(), {LONG_AGO}
-         FROM generate_series(1, {count}) AS n"#
-    )
+async fn completed(ledger: &mut PgConnection, last: i64) -> sqlx::Result<()> {
+    let sql = r#"
+        INSERT INTO jobs (id, lane, tenant, name, tool, params, priority, max_attempts, run_at,
+                          state, attempt, worker, gpu_id, started_at, finished_at, progress,
+                          result, event_seq, created_at, event_xid)
+        SELECT ('00000000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid, 'default',
+               'default', 'completed', 'simulate', '{"duration_ms": 0}', 0, 3, ledger_now(),
+               'completed', 1, '00000000-0000-7000-8000-000000000000', 0, ledger_now(),
+               ledger_now(), 1, '{"seconds": 0}', 3, ledger_now(), 3
+        FROM generate_series(1, $1) AS n"#;
+    sqlx::query(sql).bind(last).execute(ledger).await.map(drop)
 }
 
 /// Those of completed jobs.
-fn events(count: u64) -> String {
-    format!(
-        r#"INSERT INTO job_events (job_id, seq, kind, state, attempt, created_at, lane, tenant, xid,
-                                 details)
-         SELECT ('00000000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid, seq, state, state,
-                least(seq - 1, 1), ledger_now(), 'default', 'default', {LONG_AGO},
-                '{{"name": "completed"}}'
-         FROM generate_series(1, {count}) AS n
-         CROSS JOIN (VALUES (1, 'queued'), (2, 'running'), (3, 'completed')) AS told (seq, state)"#
-    )
+async fn events(ledger: &mut PgConnection, last: i64) -> sqlx::Result<()> {
+    let sql = r#"
+        INSERT INTO job_events (job_id, seq, kind, state, attempt, created_at, lane, tenant, xid,
+                                details)
+        SELECT ('00000000-0000-7000-9000-' || lpad(to_hex(n), 12, '0'))::uuid, seq, state, state,
+               least(seq - 1, 1), ledger_now(), 'default', 'default', 3, '{"name": "completed"}'
+        FROM generate_series(1, $1) AS n
+        CROSS JOIN (VALUES (1, 'queued'), (2, 'running'), (3, 'completed')) AS told (seq, state)"#;
+    sqlx::query(sql).bind(last).execute(ledger).await.map(drop)
 }
 
 /// The size of the ledger on disk, indexes included.

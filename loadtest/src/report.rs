@@ -24,6 +24,8 @@ pub(crate) struct Report {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) paces: Vec<Pace>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) floor_steps: Option<Steps>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) saturation: Option<Saturation>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) load: Option<Load>,
@@ -39,6 +41,17 @@ pub(crate) struct Machine {
     pub(crate) cores: usize,
     pub(crate) processor: String,
     pub(crate) kernel: String,
+}
+
+/// What single steps of the floor take, one after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Steps {
+    /// A row is inserted and committed.
+    pub(crate) commit: Summary,
+    /// A message goes through core NATS to a subscriber.
+    pub(crate) core_nats: Summary,
+    /// A message is stored by JetStream, and that is acknowledged.
+    pub(crate) jetstream: Summary,
 }
 
 /// One rate.

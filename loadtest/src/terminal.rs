@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::lambda::Lambda;
 use crate::latency::Summary;
-use crate::load::{Load, slopes};
+use crate::load::Load;
 use crate::report::Report;
 
 /// The report as lines of text.
@@ -45,6 +45,13 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
             "  {} jobs, {} refused, {} whose end was not told",
             jetlane.due, jetlane.refused, jetlane.untold
         )?;
+    }
+    if let Some(steps) = &report.floor_steps {
+        writeln!(out, "\none step of the floor after the other, in milliseconds")?;
+        writeln!(out, "  {:<26} {:>8} {:>8} {:>8} {:>8}", "", "p50", "p99", "p99.9", "max")?;
+        line(out, "insert and commit", &steps.commit)?;
+        line(out, "core NATS, to a subscriber", &steps.core_nats)?;
+        line(out, "JetStream, stored", &steps.jetstream)?;
     }
     if let Some(found) = &report.saturation {
         writeln!(out, "\nflat out")?;
@@ -101,6 +108,9 @@ fn write_load(out: &mut String, load: &Load) -> std::fmt::Result {
     for (kind, done) in &load.done {
         line(out, &format!("done: {kind}"), &done.summary)?;
     }
+    if let Some(floor) = &load.floor {
+        line(out, "floor: told", floor)?;
+    }
     if load.accepted_jobs > 0 {
         line(out, "accepted", &load.accepted.summary)?;
         line(out, "told that it runs", &load.running.summary)?;
@@ -116,14 +126,18 @@ fn write_load(out: &mut String, load: &Load) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "  {} arrivals, {} failed; {} jobs accepted, the end of {} not told; {} streams broke",
-        load.due, load.failed, load.accepted_jobs, load.untold_jobs, load.broken_streams
+        "  {} arrivals, {} failed; {} jobs accepted, {} failed, the end of {} not told; {} streams broke",
+        load.due,
+        load.failed,
+        load.accepted_jobs,
+        load.failed_jobs,
+        load.untold_jobs,
+        load.broken_streams
     )?;
-    let slopes = slopes(&load.usage);
-    if !slopes.is_empty() {
+    if !load.slopes.is_empty() {
         writeln!(out, "\nin the second half {:>22} {:>10} {:>12}", "from", "to", "per hour")?;
     }
-    for slope in slopes {
+    for slope in &load.slopes {
         writeln!(
             out,
             "  {:<26} {:>12.1} {:>10.1} {:>+12.1}",

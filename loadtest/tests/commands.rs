@@ -46,12 +46,12 @@ async fn a_target_is_put_under_load_and_its_budgets_are_watched() {
     assert_eq!((&found["failed"], &found["untold_jobs"]), (&json!(0), &json!(0)), "{found}");
     // Half of 36 arrivals submit one job, a sixth each one that is followed and a batch of 100.
     for (kind, count) in [("submit", 18), ("submit_and_follow", 6), ("batch", 6), ("poll", 6)] {
-        assert_eq!(found["done"][kind]["count"], count, "{kind}");
+        assert_eq!(found["done"][kind]["summary"]["count"], count, "{kind}");
     }
     assert_eq!(found["accepted_jobs"], 18 + 6 + 600);
-    assert_eq!(found["running"]["count"], 18 + 6 + 600);
+    assert_eq!(found["running"]["summary"]["count"], 18 + 6 + 600);
     assert_eq!(found["seconds"].as_array().unwrap().len(), 3);
-    assert!(found["hops"]["commit_to_watcher"]["p50_ms"].as_f64().unwrap() > 0.0);
+    assert!(found["hops"]["commit_to_watcher"]["summary"]["p50_ms"].as_f64().unwrap() > 0.0);
     let kept: Value =
         serde_json::from_slice(&std::fs::read(Path::new(&to).join("report.json")).unwrap())
             .unwrap();
@@ -65,6 +65,14 @@ async fn a_target_is_put_under_load_and_its_budgets_are_watched() {
     let ran = run(&[&load[..], &["--budgets", &budgets]].concat()).await;
     assert_eq!(ran.status.code(), Some(3), "{}", text(&ran.stderr));
     assert!(text(&ran.stderr).contains("over budget: load, running_p50_ms"));
+
+    // Whoever comes to watch stays for five seconds.
+    let scarce = ["--host", &host, "--rate", "4", "--duration", "2s", "--scenario", "watch"];
+    let ran = run(&[&scarce[..], &["--users", "1", "--json"]].concat()).await;
+    assert_eq!(ran.status.code(), Some(3), "{}", text(&ran.stderr));
+    let report: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(report["load"]["due"], 8);
+    assert!(report["load"]["failed"].as_u64().unwrap() >= 6, "{}", report["load"]);
     stack.stop().await.unwrap();
 }
 
@@ -78,14 +86,14 @@ async fn a_target_that_is_not_there_is_an_error() {
 #[tokio::test]
 async fn two_reports_are_compared() {
     let folder = TempDir::new().unwrap();
-    let report = |rounds: [f64; 3]| {
-        let kept = include_str!("../../docs/reports/2026-11-28-saturate-2.json");
+    let report = |rounds: [f64; 5]| {
+        let kept = include_str!("../../docs/reports/2026-11-29-saturate.json");
         let mut report: Value = serde_json::from_str(kept).unwrap();
         report["saturation"]["rounds"] = json!(rounds);
         report.to_string()
     };
-    let fast = write(&folder, "fast.json", &report([0.8, 0.8, 0.8]));
-    let slow = write(&folder, "slow.json", &report([0.4, 0.4, 0.4]));
+    let fast = write(&folder, "fast.json", &report([0.8; 5]));
+    let slow = write(&folder, "slow.json", &report([0.4; 5]));
 
     let worse = run(&["compare", &fast, &slow]).await;
     assert_eq!(worse.status.code(), Some(3), "{worse:?}");

@@ -72,16 +72,19 @@ struct Among {
 
 impl Among {
     async fn of(others: Others) -> Self {
-        let given = Given::new().await;
-        let url = &given.database.url;
+        let mut given = Given::new().await;
+        let url = given.database.url.clone();
         let snapshot = match others {
             Others::Nothing => None,
             Others::Past(past, count) => {
-                past::write(url, past, count).await.unwrap();
+                past::write(&url, past, count).await.unwrap();
+                if past == Past::OfManyTenants {
+                    given.tenant = "tenant-7".parse().unwrap();
+                }
                 None
             }
             Others::UnderSnapshot(count) => {
-                let mut snapshot = PgConnection::connect(url).await.unwrap();
+                let mut snapshot = PgConnection::connect(&url).await.unwrap();
                 snapshot.execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
                 snapshot.execute("SELECT count(*) FROM jobs").await.unwrap();
                 for _ in 0..count.div_ceil(AT_ONCE as u64) {
@@ -103,6 +106,7 @@ impl Among {
     }
 }
 
+/// A claim of the oldest job of its tenant, while the ledger has all sorts of others.
 pub(crate) fn among(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let is_quick = env::args().any(|argument| argument == "--quick");

@@ -18,6 +18,8 @@ pub(crate) const LEASE: Duration = Duration::from_mins(10);
 pub(crate) struct Given {
     pub(crate) ledger: Ledger,
     pub(crate) worker: WorkerId,
+    /// Whose jobs are measured.
+    pub(crate) tenant: TenantName,
     pub(crate) database: TestDatabase,
 }
 
@@ -35,13 +37,13 @@ impl Given {
         let ledger = Ledger::new(connect(&settings).await.unwrap());
         let worker = WorkerId(Uuid::now_v7());
         ledger.register_worker(worker, 1).await.unwrap();
-        Self { ledger, worker, database }
+        Self { ledger, worker, tenant: TenantName::default(), database }
     }
 
     pub(crate) async fn accept(&self, count: usize) -> Change {
         // Nobody listens to what is owed to NATS.
         let (answers, change) =
-            self.ledger.accept((0..count).map(|_| job()).collect()).await.unwrap();
+            self.ledger.accept((0..count).map(|_| self.job()).collect()).await.unwrap();
         assert_eq!(answers.len(), count);
         change
     }
@@ -51,7 +53,7 @@ impl Given {
         let request = Claim {
             lane: LaneName::default(),
             worker: self.worker,
-            shares: vec![(TenantName::default(), slots)],
+            shares: vec![(self.tenant.clone(), slots)],
             gpu_ids: (0..slots).collect(),
             lease: LEASE,
         };
@@ -96,25 +98,25 @@ impl Given {
             .collect();
         self.ledger.strike_out(&ids).await.unwrap();
     }
-}
 
-fn job() -> NewJob {
-    NewJob {
-        id: JobId(Uuid::now_v7()),
-        tenant: TenantName::default(),
-        lane: LaneName::default(),
-        name: "measured".to_owned(),
-        tool: Tool::Simulate,
-        params: Map::new(),
-        priority: 0,
-        submitted_by: None,
-        run_at: RunAt::Now,
-        timeout: None,
-        start_by: None,
-        max_attempts: None,
-        retry: RetryPolicy::default(),
-        concurrency_key: None,
-        traceparent: None,
-        idempotency: None,
+    fn job(&self) -> NewJob {
+        NewJob {
+            id: JobId(Uuid::now_v7()),
+            tenant: self.tenant.clone(),
+            lane: LaneName::default(),
+            name: "measured".to_owned(),
+            tool: Tool::Simulate,
+            params: Map::new(),
+            priority: 0,
+            submitted_by: None,
+            run_at: RunAt::Now,
+            timeout: None,
+            start_by: None,
+            max_attempts: None,
+            retry: RetryPolicy::default(),
+            concurrency_key: None,
+            traceparent: None,
+            idempotency: None,
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench -p jetlane-loadtest --bench ledger
-//! cargo bench -p jetlane-loadtest --bench ledger -- life
+//! cargo bench -p jetlane-loadtest --bench ledger -- accept
 //! cargo bench -p jetlane-loadtest --bench ledger -- --quick
 //! ```
 //!

@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::depths::Depths;
+use super::slopes::Slope;
 use super::timeline::Second;
 use crate::args::Shape;
 use crate::hops::HopFigures;
-use crate::latency::Distribution;
+use crate::latency::{Distribution, Summary};
 use crate::stack::Parts;
 use crate::usage::Usage;
 
@@ -28,13 +29,19 @@ pub(crate) struct Load {
     pub(crate) watchers: usize,
     /// Arrivals.
     pub(crate) due: u64,
-    /// Those of them that failed.
+    /// Those of them that failed, or for whom no user was free.
     pub(crate) failed: u64,
     pub(crate) accepted_jobs: u64,
+    /// Those of them that failed or were cancelled, as the first watcher was told.
+    #[serde(default)]
+    pub(crate) failed_jobs: u64,
     /// Accepted jobs whose end the first watcher was not told.
     pub(crate) untold_jobs: u64,
     /// Streams of watchers that broke.
     pub(crate) broken_streams: u64,
+    /// Of chains of the floor at the same rate, on the same servers, before the load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) floor: Option<Summary>,
     /// How late users were themselves: too few of them cannot keep the schedule.
     pub(crate) lateness: Distribution,
     /// Until a job was accepted.
@@ -55,6 +62,9 @@ pub(crate) struct Load {
     /// Of our own stack.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) usage: Vec<UsageAt>,
+    /// Of its second half, if that is long enough.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) slopes: Vec<Slope>,
 }
 
 /// What was used up to a time of the run, and what had piled up by then.

@@ -167,13 +167,16 @@ async fn poll(user: &mut GooseUser, shared: &Shared) -> TransactionResult {
     Ok(())
 }
 
-/// Reads a job's events until one is final.
+/// Reads a job's events until it has completed.
 async fn follow(user: &mut GooseUser, shared: &Shared, id: &str) -> TransactionResult {
     let path = format!("/jobs/{id}/events");
+    let mut has_failed = false;
     let end = read_stream(user, shared, &path, "follow", |event| {
-        ["completed", "failed", "cancelled"].iter().any(|kind| event["kind"] == *kind)
+        has_failed = event["kind"] == "failed" || event["kind"] == "cancelled";
+        has_failed || event["kind"] == "completed"
     });
     match timeout(LIMIT, end).await {
+        Ok(Ok(true)) if has_failed => failed("the job failed"),
         Ok(Ok(true)) => Ok(()),
         Ok(Err(error)) => Err(error),
         Ok(Ok(false)) => failed("the stream ended before the job"),
@@ -196,9 +199,10 @@ async fn read_stream(
     shared: &Shared,
     path: &str,
     name: &str,
-    last: impl Fn(&Value) -> bool,
+    mut last: impl FnMut(&Value) -> bool,
 ) -> Result<bool, Box<TransactionError>> {
-    let builder = shared.authorized(user.get_request_builder(&GooseMethod::Get, path)?);
+    let path = shared.path(path);
+    let builder = shared.authorized(user.get_request_builder(&GooseMethod::Get, &path)?);
     let request = GooseRequest::builder().name(name).set_request_builder(builder).build();
     let response = user.request(request).await?.response?;
     let mut frames = Frames::default();
@@ -226,7 +230,8 @@ async fn ask(
     name: &str,
     body: Option<Value>,
 ) -> Result<Value, Box<TransactionError>> {
-    let mut builder = shared.authorized(user.get_request_builder(&method, path)?);
+    let path = shared.path(path);
+    let mut builder = shared.authorized(user.get_request_builder(&method, &path)?);
     if let Some(body) = body {
         builder = builder.json(&body);
     }

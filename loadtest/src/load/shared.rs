@@ -26,11 +26,20 @@ pub(super) struct Visit {
 pub(super) struct Shared {
     /// Those who come for one thing do not wait for those who come for another.
     arrivals: BTreeMap<Kind, Arc<Arrivals>>,
-    api_key: Option<String>,
+    target: Target,
     /// Begins the name of each job of this run.
     prefix: String,
     accepted: AtomicU64,
     found: Mutex<Found>,
+}
+
+/// Where users go.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// What comes before the API's paths, such as the stage of a gateway: without a slash at its end.
+    pub(super) base_path: String,
+    /// What lets them in.
+    pub(super) api_key: Option<String>,
 }
 
 /// What the users found.
@@ -60,10 +69,10 @@ impl Visit {
 }
 
 impl Shared {
-    /// A load with these arrivals, whose jobs have names that begin with `prefix`.
+    /// A load of a target with these arrivals, whose jobs have names that begin with `prefix`.
     pub(super) fn new(
         arrivals: BTreeMap<Kind, Arc<Arrivals>>,
-        api_key: Option<String>,
+        target: Target,
         prefix: String,
     ) -> Self {
         let found = Found {
@@ -72,7 +81,7 @@ impl Shared {
             kinds: BTreeMap::new(),
             timeline: Timeline::default(),
         };
-        Self { arrivals, api_key, prefix, accepted: AtomicU64::new(0), found: Mutex::new(found) }
+        Self { arrivals, target, prefix, accepted: AtomicU64::new(0), found: Mutex::new(found) }
     }
 
     /// Lets users come from now on, after the head start.
@@ -111,9 +120,14 @@ impl Shared {
         usize::try_from(since.as_secs()).unwrap_or_default()
     }
 
+    /// Where the target has a path of the API. Goose takes paths from its host's root.
+    pub(super) fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.target.base_path)
+    }
+
     /// The request, with what lets it in.
     pub(super) fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.api_key {
+        match &self.target.api_key {
             Some(key) => request.bearer_auth(key),
             None => request,
         }
@@ -123,6 +137,11 @@ impl Shared {
     pub(super) fn note_accepted(&self, visit: Visit, count: u64) {
         self.accepted.fetch_add(count, Ordering::Relaxed);
         self.lock().accepted.record_many(visit.arrival.due.elapsed(), count);
+    }
+
+    /// How many arrivals there are in the schedule.
+    pub(super) fn due(&self) -> u64 {
+        self.arrivals.values().map(|arrivals| arrivals.count()).sum()
     }
 
     /// How many jobs were accepted.

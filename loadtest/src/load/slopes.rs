@@ -1,12 +1,14 @@
 //! What grows during a load, and how fast: a leak shows in half an hour.
 
+use serde::{Deserialize, Serialize};
+
 use super::figures::UsageAt;
 
 /// How something changed.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Slope {
     /// What, and in which unit.
-    pub(crate) what: &'static str,
+    pub(crate) what: String,
     /// Where it began and ended, by the line.
     pub(crate) first: f64,
     pub(crate) last: f64,
@@ -38,20 +40,22 @@ pub(crate) fn slopes(usage: &[UsageAt]) -> Vec<Slope> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sizes and counts of one machine")]
-const FIGURES: [(&str, Of); 10] = [
+const FIGURES: [(&str, Of); 12] = [
     ("edge, memory, MB", |at| at.used.edge.memory_bytes as f64 / 1e6),
     ("worker, memory, MB", |at| at.used.worker.memory_bytes as f64 / 1e6),
     ("PostgreSQL, memory, MB", |at| at.used.postgres.memory_bytes as f64 / 1e6),
     ("NATS, memory, MB", |at| at.used.nats.memory_bytes as f64 / 1e6),
     ("edge, descriptors", |at| at.used.edge.descriptors as f64),
     ("worker, descriptors", |at| at.used.worker.descriptors as f64),
+    ("PostgreSQL, descriptors", |at| at.used.postgres.descriptors as f64),
+    ("NATS, descriptors", |at| at.used.nats.descriptors as f64),
     ("outbox, rows", |at| at.depths.outbox_rows as f64),
     ("dead rows", |at| at.depths.dead_rows as f64),
     ("claimable index, MB", |at| at.depths.claimable_index_bytes as f64 / 1e6),
     ("bells", |at| at.depths.bells as f64),
 ];
 
-fn line(what: &'static str, points: &[(f64, f64)]) -> Slope {
+fn line(what: &str, points: &[(f64, f64)]) -> Slope {
     #[expect(clippy::cast_precision_loss, reason = "some hundred samples")]
     let count = points.len() as f64;
     let mean_x = points.iter().map(|point| point.0).sum::<f64>() / count;
@@ -61,7 +65,7 @@ fn line(what: &'static str, points: &[(f64, f64)]) -> Slope {
     let per_s = if run > 0.0 { rise / run } else { 0.0 };
     let at = |x: f64| mean_y + per_s * (x - mean_x);
     let (first, last) = (points[0].0, points[points.len() - 1].0);
-    Slope { what, first: at(first), last: at(last), per_hour: per_s * 3_600.0 }
+    Slope { what: what.to_owned(), first: at(first), last: at(last), per_hour: per_s * 3_600.0 }
 }
 
 #[cfg(test)]

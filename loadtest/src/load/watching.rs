@@ -35,8 +35,37 @@ pub(super) struct Watched {
     pub(super) hops: Hops,
     /// From the commit until a watcher had read it, for each of them.
     pub(super) delivered: Latency,
-    /// Streams that broke.
+    /// Jobs that failed or were cancelled, as the first watcher was told.
+    pub(super) failed: u64,
+    /// Streams that broke, or did not open again.
     pub(super) broken: u64,
+}
+
+impl Watched {
+    fn new() -> Self {
+        Self {
+            running: Latency::new(),
+            ended: Latency::new(),
+            hops: Hops::new(),
+            delivered: Latency::new(),
+            failed: 0,
+            broken: 0,
+        }
+    }
+
+    /// Takes note of what the first watcher was told, so long after the job was due.
+    fn note(&mut self, told: &Told, took: Duration, by_the_clock: SystemTime) {
+        self.hops.note(told, by_the_clock);
+        match told.kind.as_str() {
+            "running" => self.running.record(took),
+            "completed" => self.ended.record(took),
+            "failed" | "cancelled" => {
+                self.ended.record(took);
+                self.failed += 1;
+            }
+            _ => {}
+        }
+    }
 }
 
 /// All watchers of a run.
@@ -44,7 +73,7 @@ pub(super) struct Watched {
 pub(super) struct Watching {
     seat: Arc<Seat>,
     stop: CancellationToken,
-    tasks: JoinSet<anyhow::Result<()>>,
+    tasks: JoinSet<()>,
 }
 
 /// What every watcher needs.
@@ -69,19 +98,12 @@ impl Watching {
         shared: &Arc<Shared>,
         count: usize,
     ) -> anyhow::Result<Self> {
-        let watched = Watched {
-            running: Latency::new(),
-            ended: Latency::new(),
-            hops: Hops::new(),
-            delivered: Latency::new(),
-            broken: 0,
-        };
         let stop = CancellationToken::new();
         let seat = Arc::new(Seat {
             client: client.clone(),
             url: format!("{}/events", host.trim_end_matches('/')),
             shared: Arc::clone(shared),
-            watched: Mutex::new(watched),
+            watched: Mutex::new(Watched::new()),
             stop: stop.clone(),
         });
         let mut tasks = JoinSet::new();
@@ -97,7 +119,7 @@ impl Watching {
     ///
     /// # Errors
     ///
-    /// If one could not come back.
+    /// If one of them panicked.
     pub(super) async fn end(mut self, limit: Duration) -> anyhow::Result<Watched> {
         let all_told = async {
             while self.seat.lock().ended.count() < self.seat.shared.accepted() {
@@ -108,7 +130,7 @@ impl Watching {
         let _ = timeout(limit, all_told).await;
         self.stop.cancel();
         while let Some(left) = self.tasks.join_next().await {
-            left??;
+            left?;
         }
         let watched = self.seat.lock().clone();
         Ok(watched)
@@ -127,13 +149,14 @@ impl Seat {
         Ok(stream)
     }
 
-    async fn watch(self: Arc<Self>, mut stream: Response, is_first: bool) -> anyhow::Result<()> {
+    /// Reads until told to stop, and comes back as often as the stream breaks.
+    async fn watch(self: Arc<Self>, mut stream: Response, is_first: bool) {
         let mut last_event_id = String::new();
         loop {
             let mut frames = Frames::default();
             while let Ok(Some(chunk)) = tokio::select! {
                 chunk = stream.chunk() => chunk,
-                () = self.stop.cancelled() => return Ok(()),
+                () = self.stop.cancelled() => return,
             } {
                 let (at, by_the_clock) = (Instant::now(), SystemTime::now());
                 for frame in frames.push(&chunk) {
@@ -146,9 +169,16 @@ impl Seat {
                     }
                 }
             }
-            self.lock().broken += 1;
-            sleep(PAUSE).await;
-            stream = self.open(&last_event_id).await?;
+            stream = loop {
+                self.lock().broken += 1;
+                tokio::select! {
+                    () = sleep(PAUSE) => {}
+                    () = self.stop.cancelled() => return,
+                }
+                if let Ok(stream) = self.open(&last_event_id).await {
+                    break stream;
+                }
+            };
         }
     }
 
@@ -162,19 +192,28 @@ impl Seat {
         if let Some(span) = told.committed_before(by_the_clock) {
             watched.delivered.record(span);
         }
-        if !is_first {
-            return;
-        }
-        watched.hops.note(told, by_the_clock);
-        match told.kind.as_str() {
-            "running" => watched.running.record(took),
-            "completed" | "failed" | "cancelled" => watched.ended.record(took),
-            _ => {}
+        if is_first {
+            watched.note(told, took, by_the_clock);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Watched> {
         // What another has noted before it panicked is true all the same.
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_failed_has_ended_and_is_counted_apart() {
+        let mut watched = Watched::new();
+        for kind in ["queued", "running", "completed", "failed", "cancelled"] {
+            let told: Told = serde_json::from_str(&format!(r#"{{"kind":"{kind}"}}"#)).unwrap();
+            watched.note(&told, Duration::from_millis(1), SystemTime::now());
+        }
+        assert_eq!((watched.running.count(), watched.ended.count(), watched.failed), (1, 3, 2));
     }
 }
