@@ -85,3 +85,34 @@ impl Told {
 fn parsed(time: Option<&str>) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(time?).ok().map(|time| time.to_utc())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(json: &str) -> Told {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn each_hop_is_what_lies_between_two_stamps() {
+        let read_at = DateTime::parse_from_rfc3339("2026-01-01T00:00:00.010Z").unwrap();
+        let mut hops = Hops::new();
+        let event = told(
+            r#"{"kind": "running", "committed_at": "2026-01-01T00:00:00.001Z",
+                "published_at": "2026-01-01T00:00:00.003Z", "sent_at": "2026-01-01T00:00:00.006Z"}"#,
+        );
+        hops.note(&event, read_at.into());
+        // One that NATS did not bring, and one whose clocks disagree.
+        hops.note(
+            &told(r#"{"kind": "queued", "sent_at": "2026-01-01T00:00:00.011Z"}"#),
+            read_at.into(),
+        );
+
+        let found = hops.figures(|latency| (latency.count(), latency.summary().max_ms.round()));
+        assert_eq!(found.commit_to_published, (1, 2.0));
+        assert_eq!(found.published_to_edge, (1, 3.0));
+        assert_eq!(found.edge_to_watcher, (2, 4.0));
+        assert_eq!(found.commit_to_watcher, (1, 9.0));
+    }
+}
