@@ -178,7 +178,6 @@ async fn one_round(
         shares: policy.shares(round),
         gpu_ids: (0..SLOTS).collect(),
         lease: Duration::from_mins(10),
-        since: None,
     };
     let began = Instant::now();
     let jobs = ledger.claim(&claim).await.unwrap().jobs;

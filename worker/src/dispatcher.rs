@@ -26,7 +26,6 @@ use crate::attempt::{Attempt, refuse};
 use crate::backoff::Pauses;
 use crate::bells::Call;
 use crate::board::{Board, Verdict};
-use crate::lookback::{Look, Lookback};
 use crate::shares::Shares;
 use crate::slots::Slots;
 use crate::workbench::Workbench;
@@ -77,8 +76,6 @@ pub(crate) struct Dispatcher {
     wants: Vec<watch::Sender<bool>>,
     /// Per lane: whose jobs go next.
     shares: Vec<Shares>,
-    /// Per lane: which jobs are not too old to be looked at.
-    lookbacks: Vec<Lookback>,
     /// Per lane: its rate allows no start before this.
     next_start: Vec<Option<Instant>>,
     /// While it is set, nothing else is claimed.
@@ -129,7 +126,6 @@ impl Dispatcher {
             callers: (0..count).map(|_| None).collect(),
             wants,
             shares: (0..count).map(|_| Shares::new()).collect(),
-            lookbacks: (0..count).map(|_| Lookback::default()).collect(),
             next_start: vec![None; count],
             isolating: None,
             may_take_over: vec![false; count],
@@ -152,10 +148,8 @@ impl Dispatcher {
 
             let is_making_room = matches!(self.isolating, Some(Isolating::MakingRoom(_)));
             let look = is_making_room.then(|| Instant::now() + ROOM_PERIOD);
-            let whole = self.lookbacks.iter().map(Lookback::due);
-            let timers = self.next_start.iter().copied().chain(whole);
-            let timers = timers.chain([self.not_before, look]).flatten();
-            let wake = timers.fold(sweep, Instant::min);
+            let timers = self.next_start.iter().copied().chain([self.not_before, look]);
+            let wake = timers.flatten().fold(sweep, Instant::min);
             tokio::select! {
                 () = drain.cancelled() => {}
                 () = self.slots.freed() => {}
@@ -171,7 +165,6 @@ impl Dispatcher {
                         self.board.look_everywhere();
                         sweep = now + self.settings.poll_interval;
                     }
-                    self.look_where_everything_is_due(now);
                     self.look_where_starts_are_allowed(now).await;
                 }
             }
@@ -194,15 +187,6 @@ impl Dispatcher {
     fn hear(&mut self, call: Call) {
         self.board.look(call.lane);
         self.callers[call.lane] = Some(call.verdict);
-    }
-
-    /// Looks at jobs that most claims pass by.
-    fn look_where_everything_is_due(&mut self, now: Instant) {
-        for (lane, lookback) in self.lookbacks.iter_mut().enumerate() {
-            if lookback.take_due(now) {
-                self.board.look(lane);
-            }
-        }
     }
 
     /// Looks again at lanes whose rate allows another start. Nobody else may
@@ -293,30 +277,20 @@ impl Dispatcher {
     async fn try_claim(&mut self, lane: usize) -> Option<Claims> {
         let name = &self.settings.lanes[lane];
         let gpu_ids = self.slots.free();
-        let asked = gpu_ids.len();
-        let since = self.lookbacks[lane].since();
         let request = Claim {
             lane: name.clone(),
             worker: self.settings.worker,
-            shares: self.shares[lane].plan(asked),
+            shares: self.shares[lane].plan(gpu_ids.len()),
             gpu_ids,
             lease: self.bench.leases.length(),
-            since,
         };
-        let began = Instant::now();
         let claims = timeout(CLAIM_LIMIT, self.bench.ledger.claim(&request)).await;
-        let claims = self.checked(lane, claims)?;
-        let is_full = claims.jobs.len() >= asked;
-        let look = Look { since, began, ended: Instant::now(), is_full };
-        self.lookbacks[lane].note(look, claims.jobs.iter().map(|job| job.lease.job_id));
-        Some(claims)
+        self.checked(lane, claims)
     }
 
     /// Finds out who has jobs waiting in the lane; false if that failed.
     async fn look_up_tenants(&mut self, lane: usize) -> bool {
-        let since = self.lookbacks[lane].since();
-        let name = &self.settings.lanes[lane];
-        let found = self.bench.ledger.shares(name, self.shares[lane].go_on(), since);
+        let found = self.bench.ledger.shares(&self.settings.lanes[lane], self.shares[lane].go_on());
         let found = timeout(CLAIM_LIMIT, found).await;
         let Some(found) = self.checked(lane, found) else { return false };
         self.shares[lane].learn(found, Instant::now());

@@ -10,8 +10,7 @@
 //!
 //! * [`run()`] puts the parts together, and takes them down again.
 //! * `dispatcher` owns the slots and is the only one that claims; `board`
-//!   decides where it looks, `shares` for whom, `lookback` how far back, `bells`
-//!   wakes it.
+//!   decides where it looks, `shares` for whom, `bells` wakes it.
 //! * `attempt` carries one claimed job out, from its start to its settlement.
 //! * `leases` keeps what is held alive, from a thread that no job can starve.
 //! * `tools` do the work.
@@ -29,7 +28,6 @@ mod dispatcher;
 mod duties;
 mod http;
 mod leases;
-mod lookback;
 mod metrics;
 mod outcome;
 mod registration;

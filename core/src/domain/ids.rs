@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -11,16 +10,6 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(pub Uuid);
-
-impl JobId {
-    /// The smallest id that can be made so long before this one was.
-    #[must_use]
-    pub fn before(self, span: Duration) -> Self {
-        // The first 48 bits of a UUIDv7 are milliseconds.
-        let made_ms = self.0.as_u128() >> 80;
-        Self(Uuid::from_u128(made_ms.saturating_sub(span.as_millis()) << 80))
-    }
-}
 
 /// The identity of one run of a worker process. A restarted worker is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,21 +41,5 @@ impl FromStr for WorkerId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse().map(Self)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_made_since_then_are_greater() {
-        let id: JobId = "01923f0e-1000-7abc-8def-0123456789ab".parse().unwrap();
-        assert_eq!(id.before(Duration::ZERO).to_string(), "01923f0e-1000-0000-0000-000000000000");
-        assert_eq!(
-            id.before(Duration::from_millis(1)).to_string(),
-            "01923f0e-0fff-0000-0000-000000000000"
-        );
-        assert_eq!(id.before(Duration::MAX), JobId(Uuid::nil()));
     }
 }

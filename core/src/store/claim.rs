@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
-use uuid::Uuid;
 
 use super::StoreError;
 use super::isolate::RESERVATION;
-use crate::domain::{Change, Claimed, Frees, JobId, LaneName, Lease, TenantName, WorkerId};
+use crate::domain::{Change, Claimed, Frees, LaneName, Lease, TenantName, WorkerId};
 use rows::{SightRow, read};
 
 /// What a worker asks for.
@@ -27,8 +26,6 @@ pub struct Claim {
     pub gpu_ids: Vec<i32>,
     /// How long the lease holds unless renewed.
     pub lease: Duration,
-    /// Only jobs with this id or a greater one, if not all.
-    pub since: Option<JobId>,
 }
 
 /// What a claim brought.
@@ -73,8 +70,7 @@ pub struct Unreadable {
 /// Leases claimable jobs of a lane to a worker, one at most for each GPU given:
 /// those of the first tenant first, and of each tenant the highest rank first,
 /// then the oldest. A paused lane gives nothing, and one whose starts are
-/// limited what its rate allows. What is older than [`Claim::since`] is neither
-/// taken nor seen, but for jobs that are to run alone.
+/// limited what its rate allows.
 ///
 /// Jobs that another claim has locked are skipped, not waited for, so fewer
 /// than asked for, or none, can come back although the lane holds more.
@@ -141,7 +137,6 @@ pub(super) async fn claim(
                   AND state = 'queued'
                   AND NOT held_by_key
                   AND deaths < 2
-                  AND id >= $8
                   -- Those that were not started in time are for the promoter to fail.
                   AND (start_by IS NULL OR start_by > ledger_now() OR started_at IS NOT NULL)
                 ORDER BY rank DESC, id
@@ -214,7 +209,6 @@ pub(super) async fn claim(
                     SELECT tenant
                     FROM jobs
                     WHERE lane = $1 AND state = 'queued' AND NOT held_by_key AND deaths < 2
-                      AND id >= $8
                     -- By the index that tells jobs apart: in one that does not, the dead
                     -- entries of claimed jobs are passed again and again.
                     ORDER BY tenant, rank DESC, id
@@ -224,7 +218,6 @@ pub(super) async fn claim(
                     SELECT tenant
                     FROM jobs
                     WHERE lane = $1 AND state = 'queued' AND NOT held_by_key AND deaths < 2
-                      AND id >= $8
                     ORDER BY tenant DESC, rank, id DESC
                     LIMIT 1
                 ) AS last_tenant,
@@ -282,16 +275,10 @@ pub(super) async fn claim(
         &claim.gpu_ids,
         interval(claim.lease),
         interval(RESERVATION),
-        since(claim.since),
     )
     .fetch_all(connection)
     .await?;
     read(rows, &claim.lane)
-}
-
-/// The least id that counts.
-pub(super) fn since(since: Option<JobId>) -> Uuid {
-    since.map_or_else(Uuid::nil, |id| id.0)
 }
 
 /// A span of time as PostgreSQL takes it, to the microsecond.

@@ -2,9 +2,9 @@
 
 use sqlx::PgConnection;
 
+use super::StoreError;
 use super::row::parsed;
-use super::{StoreError, claim};
-use crate::domain::{JobId, LaneName, Share, TenantName};
+use crate::domain::{LaneName, Share, TenantName};
 
 /// The most tenants that a claimer is told of at once.
 pub const MOST_TENANTS: usize = 1000;
@@ -41,8 +41,7 @@ pub(super) async fn set(
 }
 
 /// The tenants of whom jobs are claimable in the lane, each with its share: at
-/// most [`MOST_TENANTS`], by name, that come after the given one. Jobs with
-/// lesser ids than `since` do not count.
+/// most [`MOST_TENANTS`], by name, that come after the given one.
 ///
 /// # Errors
 ///
@@ -51,7 +50,6 @@ pub(super) async fn waiting(
     connection: &mut PgConnection,
     lane: &LaneName,
     after: Option<&TenantName>,
-    since: Option<JobId>,
 ) -> Result<Vec<Share>, StoreError> {
     let rows = sqlx::query!(
         r#"
@@ -65,7 +63,6 @@ pub(super) async fn waiting(
                   AND NOT held_by_key
                   AND deaths < 2
                   AND tenant > $3
-                  AND id >= $4
                 ORDER BY tenant
                 LIMIT 1
             )
@@ -78,7 +75,6 @@ pub(super) async fn waiting(
                   AND NOT jobs.held_by_key
                   AND jobs.deaths < 2
                   AND jobs.tenant > waiting.tenant
-                  AND jobs.id >= $4
                 ORDER BY jobs.tenant
                 LIMIT 1
             )
@@ -97,7 +93,6 @@ pub(super) async fn waiting(
         i64::try_from(MOST_TENANTS).unwrap_or(i64::MAX),
         // No tenant is called nothing.
         after.map_or("", TenantName::as_str),
-        claim::since(since),
     )
     .fetch_all(connection)
     .await?;

@@ -1,11 +1,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use jetlane_core::domain::{JobState, LaneName, NewJob};
-use jetlane_core::store::Claims;
+use jetlane_core::domain::{JobState, NewJob};
 use tokio::time::timeout;
 
-use crate::given::{Given, a_worker, given_a_ledger, job};
+use crate::given::{a_worker, given_a_ledger, job};
 
 #[tokio::test]
 async fn higher_priority_goes_first_then_older_each_on_a_gpu_of_its_own() {
@@ -33,27 +32,6 @@ async fn with_no_slot_nothing_is_claimed() {
     assert!(given.claim(a_worker(), 0).await.is_empty());
 
     assert_eq!(given.kinds(id).await, ["queued"]);
-}
-
-#[tokio::test]
-async fn what_is_older_than_a_claim_looks_back_is_left_for_the_next() {
-    let given = given_a_ledger().await;
-    let older =
-        given.accept(NewJob { tenant: Given::tenant("a"), priority: 9, ..job("older") }).await;
-    let newer = given.accept(NewJob { tenant: Given::tenant("b"), ..job("newer") }).await;
-    let shares = || vec![(Given::tenant("a"), 2), (Given::tenant("b"), 2)];
-    let ids = |claims: &Claims| -> Vec<_> {
-        claims.jobs.iter().map(|claimed| claimed.lease.job_id).collect()
-    };
-    let lane = LaneName::default();
-    let known = given.ledger.shares(&lane, None, Some(newer)).await.unwrap();
-    assert_eq!(known.iter().map(|share| &share.tenant).collect::<Vec<_>>(), [&Given::tenant("b")]);
-
-    let new = given.claim_since(Some(newer), shares()).await;
-    assert_eq!(ids(&new), [newer]);
-    assert_eq!(new.sight.tenants, Some((Given::tenant("b"), Given::tenant("b"))));
-
-    assert_eq!(ids(&given.claim_since(None, shares()).await), [older]);
 }
 
 /// Deterministic: the row is still locked by another transaction when the claim runs.

@@ -131,17 +131,13 @@ impl Given {
         shares: Vec<(TenantName, i32)>,
         slots: i32,
     ) -> Claims {
-        self.ledger.claim(&claim(worker, shares, slots)).await.unwrap()
-    }
-
-    /// With a slot for each job that is asked for.
-    pub(crate) async fn claim_since(
-        &self,
-        since: Option<JobId>,
-        shares: Vec<(TenantName, i32)>,
-    ) -> Claims {
-        let slots = shares.iter().map(|(_, quota)| quota).sum();
-        let claim = Claim { since, ..claim(a_worker(), shares, slots) };
+        let claim = Claim {
+            lane: LaneName::default(),
+            worker,
+            shares,
+            gpu_ids: (0..slots).collect(),
+            lease: LEASE,
+        };
         self.ledger.claim(&claim).await.unwrap()
     }
 
@@ -192,15 +188,4 @@ impl Given {
 /// The lanes that a change rings.
 pub(crate) fn rung(change: &Change) -> Vec<&str> {
     change.unsent.iter().filter_map(|unsent| Some(unsent.ring.as_ref()?.as_str())).collect()
-}
-
-fn claim(worker: WorkerId, shares: Vec<(TenantName, i32)>, slots: i32) -> Claim {
-    Claim {
-        lane: LaneName::default(),
-        worker,
-        shares,
-        gpu_ids: (0..slots).collect(),
-        lease: LEASE,
-        since: None,
-    }
 }

@@ -271,7 +271,7 @@ async fn claim_elsewhere(given: &Given, worker: WorkerId) {
     given.ledger.register_lanes(std::slice::from_ref(&lane)).await.unwrap();
     given.accept(NewJob { lane: lane.clone(), ..job("long") }).await;
     let shares = vec![(TenantName::default(), 1)];
-    let claim = Claim { lane, worker, shares, gpu_ids: vec![0], lease: LEASE, since: None };
+    let claim = Claim { lane, worker, shares, gpu_ids: vec![0], lease: LEASE };
     assert_eq!(given.ledger.claim(&claim).await.unwrap().jobs.len(), 1);
 }
 

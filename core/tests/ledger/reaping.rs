@@ -97,7 +97,6 @@ async fn while_the_ledger_does_not_commit_nobody_is_taken_for_dead() {
         shares: vec![(TenantName::default(), 1)],
         gpu_ids: vec![0],
         lease: LEASE,
-        since: None,
     };
     assert_eq!(ledger.claim(&claim).await.unwrap().jobs.len(), 1);
     until_settled(&pool).await;

@@ -175,7 +175,6 @@ impl Real {
             shares: vec![(TenantName::default(), room)],
             gpu_ids: (0..room).collect(),
             lease: LEASE,
-            since: None,
         };
         let jobs = self.ledger.claim(&claim).await.unwrap().jobs;
         Answer::Leases(jobs.iter().map(|job| self.note_begun(worker, job.lease)).collect())

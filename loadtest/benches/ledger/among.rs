@@ -16,9 +16,6 @@ const QUICKLY: u64 = 10_000;
 /// How many jobs at once go through their lives under a snapshot.
 const AT_ONCE: usize = 64;
 
-/// As far back a worker looks that finds looking at everything slow.
-const LOOKBACK: Duration = Duration::from_secs(1);
-
 /// What the ledger has besides the job that is submitted.
 #[derive(Clone, Copy)]
 enum Others {
@@ -27,12 +24,10 @@ enum Others {
     /// So many jobs have completed since a transaction began that is still open: nothing that they
     /// left behind can be removed.
     UnderSnapshot(u64),
-    /// Likewise, and the claim looks back only as far as a worker does then.
-    UnderSnapshotOnlyNew(u64),
 }
 
 impl Others {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 11] = [
         Self::Nothing,
         Self::Past(Past::Waiting, 10_000),
         Self::Past(Past::Waiting, 1_000_000),
@@ -41,9 +36,7 @@ impl Others {
         Self::Past(Past::OfManyTenants, 10_000),
         Self::Past(Past::OfManyTenants, 1_000_000),
         // What ten minutes bring at 500 jobs/s.
-        Self::UnderSnapshotOnlyNew(300_000),
         Self::UnderSnapshot(300_000),
-        Self::UnderSnapshotOnlyNew(10_000),
         Self::UnderSnapshot(10_000),
         Self::Past(Past::Completed, 10_000),
         Self::Past(Past::Completed, 10_000_000),
@@ -52,9 +45,7 @@ impl Others {
     fn count(self) -> u64 {
         match self {
             Self::Nothing => 0,
-            Self::Past(_, count)
-            | Self::UnderSnapshot(count)
-            | Self::UnderSnapshotOnlyNew(count) => count,
+            Self::Past(_, count) | Self::UnderSnapshot(count) => count,
         }
     }
 
@@ -69,9 +60,6 @@ impl Others {
             }
             Self::Past(Past::Completed, _) => format!("{count} completed"),
             Self::UnderSnapshot(_) => format!("{count} completed under an open snapshot"),
-            Self::UnderSnapshotOnlyNew(_) => {
-                format!("{count} completed under an open snapshot, only new ones looked at")
-            }
         }
     }
 }
@@ -79,7 +67,6 @@ impl Others {
 /// A ledger, and the transaction that must stay open.
 struct Among {
     given: Given,
-    lookback: Option<Duration>,
     _snapshot: Option<PgConnection>,
 }
 
@@ -96,25 +83,24 @@ impl Among {
                 }
                 None
             }
-            Others::UnderSnapshot(count) | Others::UnderSnapshotOnlyNew(count) => {
+            Others::UnderSnapshot(count) => {
                 let mut snapshot = PgConnection::connect(&url).await.unwrap();
                 snapshot.execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
                 snapshot.execute("SELECT count(*) FROM jobs").await.unwrap();
                 for _ in 0..count.div_ceil(AT_ONCE as u64) {
-                    given.live(AT_ONCE, Some(LOOKBACK)).await;
+                    given.live(AT_ONCE).await;
                 }
                 Some(snapshot)
             }
         };
-        let lookback = matches!(others, Others::UnderSnapshotOnlyNew(_)).then_some(LOOKBACK);
-        Self { given, lookback, _snapshot: snapshot }
+        Self { given, _snapshot: snapshot }
     }
 
     /// How long so many claims took.
     async fn claims(&self, rounds: u64) -> Duration {
         let mut took = Duration::ZERO;
         for _ in 0..rounds {
-            took += self.given.live(1, self.lookback).await;
+            took += self.given.live(1).await;
         }
         took
     }

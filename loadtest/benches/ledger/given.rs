@@ -48,7 +48,7 @@ impl Given {
         change
     }
 
-    pub(crate) async fn claim(&self, count: usize, since: Option<JobId>) -> Claims {
+    pub(crate) async fn claim(&self, count: usize) -> Claims {
         let slots = i32::try_from(count).unwrap();
         let request = Claim {
             lane: LaneName::default(),
@@ -56,7 +56,6 @@ impl Given {
             shares: vec![(self.tenant.clone(), slots)],
             gpu_ids: (0..slots).collect(),
             lease: LEASE,
-            since,
         };
         let claims = self.ledger.claim(&request).await.unwrap();
         assert_eq!(claims.jobs.len(), count);
@@ -79,13 +78,11 @@ impl Given {
         change
     }
 
-    /// So many jobs go through their lives; how long the claim took, which looks so far back.
-    pub(crate) async fn live(&self, count: usize, lookback: Option<Duration>) -> Duration {
+    /// So many jobs go through their lives; how long the claim took.
+    pub(crate) async fn live(&self, count: usize) -> Duration {
         let accepted = self.accept(count).await;
-        let since = accepted.events().map(|event| event.job_id).min();
-        let since = since.zip(lookback).map(|(id, lookback)| id.before(lookback));
         let began = Instant::now();
-        let Claims { jobs, change: claimed, .. } = self.claim(count, since).await;
+        let Claims { jobs, change: claimed, .. } = self.claim(count).await;
         let took = began.elapsed();
         let settled = self.settle(jobs).await;
         self.strike_out([accepted, claimed, settled]).await;

@@ -35,7 +35,7 @@ async fn timed(given: &Given, step: &str, size: usize, rounds: u64) -> Duration 
         let accepting = began.elapsed();
 
         let began = Instant::now();
-        let Claims { jobs, change: claimed, .. } = given.claim(size, None).await;
+        let Claims { jobs, change: claimed, .. } = given.claim(size).await;
         let claiming = began.elapsed();
 
         let held: Vec<_> =

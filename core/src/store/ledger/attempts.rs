@@ -5,9 +5,7 @@ use std::time::Duration;
 #[cfg(jetlane_mutants)]
 use super::mutants;
 use super::{Ledger, readmit_after};
-use crate::domain::{
-    Change, Frees, JobId, LaneName, Lease, Settlement, Share, TenantName, WorkerId,
-};
+use crate::domain::{Change, Frees, LaneName, Lease, Settlement, Share, TenantName, WorkerId};
 use crate::store::{
     Claim, Claims, Held, MOST_TENANTS, Renewed, StoreError, claim, isolate, lanes, renew, settle,
     shares, workers,
@@ -31,7 +29,7 @@ impl Ledger {
     ///
     /// Of more than [`MOST_TENANTS`] so many, by name from the one after the
     /// given one on, and round: with the last one found as the next `after`,
-    /// each comes in its turn. `since` is that of [`Claim`].
+    /// each comes in its turn.
     ///
     /// # Errors
     ///
@@ -40,15 +38,12 @@ impl Ledger {
         &self,
         lane: &LaneName,
         after: Option<&TenantName>,
-        since: Option<JobId>,
     ) -> Result<Vec<Share>, StoreError> {
-        let mut found = self
-            .run(async |connection| shares::waiting(connection, lane, after, since).await)
-            .await?;
+        let mut found =
+            self.run(async |connection| shares::waiting(connection, lane, after).await).await?;
         if after.is_some() && found.len() < MOST_TENANTS {
-            let mut start = self
-                .run(async |connection| shares::waiting(connection, lane, None, since).await)
-                .await?;
+            let mut start =
+                self.run(async |connection| shares::waiting(connection, lane, None).await).await?;
             start.retain(|share| after.is_some_and(|after| share.tenant <= *after));
             start.truncate(MOST_TENANTS - found.len());
             found.extend(start);
