@@ -14,8 +14,7 @@ const DRAWS: usize = 2_000;
 /// Of so many draws out of a hundred the interval holds the result.
 const CONFIDENCE: f64 = 0.95;
 
-/// Of fewer samples the interval would be too narrow: drawn from three, it holds the truth in nine of
-/// ten cases, from two in two of three.
+/// Of fewer samples the interval of a bootstrap is too narrow: it holds the truth less often than it says.
 const FEWEST: usize = 5;
 
 /// A figure of a second.
